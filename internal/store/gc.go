@@ -1,0 +1,132 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// Garbage is what retention no longer holds.
+type Garbage struct {
+	Releases []Release       `json:"releases"`
+	Trees    []digest.Digest `json:"trees"`
+}
+
+// GC removes what retention no longer holds: releases out of use beyond
+// Options.Keep of their source, once they have been out of use for
+// Options.Grace, and the trees that no release names. With dryRun it only
+// tells. A view that somebody reads keeps its trees.
+func (s *Store) GC(dryRun bool) (Garbage, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := s.state.Load()
+	now := time.Now()
+	garbage := Garbage{Releases: s.surplus(st, now)}
+	next := st.clone()
+	next.Releases = slices.DeleteFunc(next.Releases, func(r Release) bool {
+		return slices.ContainsFunc(garbage.Releases, func(g Release) bool { return g.Key() == r.Key() })
+	})
+	var err error
+	if garbage.Trees, err = s.unnamed(next, now, dryRun); err != nil || dryRun {
+		return garbage, err
+	}
+	if len(garbage.Releases) > 0 {
+		for _, r := range garbage.Releases {
+			next.event(now, "removed", r.Source, "removed %s (%s): out of use since %s", r.Tag, r.Manifest, r.Demoted.UTC().Format(time.RFC3339))
+		}
+		if err := s.save(next); err != nil {
+			return garbage, err
+		}
+	}
+	s.versions.drop()
+	var errs []error
+	removed := garbage.Trees[:0]
+	for _, layer := range garbage.Trees {
+		if s.loaded.inUse(layer) {
+			continue // by a slow reader; the next GC takes it
+		}
+		if err := s.discardTree(layer); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		removed = append(removed, layer)
+		s.metrics.treeDeleted()
+	}
+	garbage.Trees = removed
+	s.metrics.show(s)
+	return garbage, errors.Join(errs...)
+}
+
+// surplus are the releases that may go.
+func (s *Store) surplus(st *state, now time.Time) []Release {
+	bySource := make(map[string][]Release)
+	for _, r := range st.Releases {
+		if !r.Demoted.IsZero() {
+			bySource[r.Source] = append(bySource[r.Source], r)
+		}
+	}
+	var out []Release
+	for _, releases := range bySource {
+		slices.SortFunc(releases, func(a, b Release) int { return b.Demoted.Compare(a.Demoted) })
+		for _, r := range releases[min(s.opts.Keep, len(releases)):] {
+			if now.Sub(r.Demoted) >= s.opts.Grace {
+				out = append(out, r)
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b Release) int { return a.Demoted.Compare(b.Demoted) })
+	return out
+}
+
+// unnamed are the trees on disk that no release of the state names. One that
+// was never seen in use before waits for the grace: it may be what a crash left
+// between its rename and the state, and the next sync will want it.
+func (s *Store) unnamed(st *state, now time.Time, dryRun bool) ([]digest.Digest, error) {
+	named := make(map[digest.Digest]bool)
+	for _, r := range st.Releases {
+		named[r.Layer] = true
+	}
+	was := make(map[digest.Digest]bool)
+	for _, r := range s.state.Load().Releases {
+		was[r.Layer] = true
+	}
+	entries, err := os.ReadDir(filepath.Join(s.dir, treesFolder))
+	if err != nil {
+		return nil, fmt.Errorf("list the trees of the store: %w", err)
+	}
+	var out []digest.Digest
+	for _, e := range entries {
+		layer, ok := layerOf(e.Name())
+		if !ok || named[layer] {
+			delete(s.orphans, layer)
+			continue
+		}
+		since, known := s.orphans[layer]
+		if !known && !dryRun {
+			s.orphans[layer] = now
+		}
+		if was[layer] || known && now.Sub(since) >= s.opts.Grace {
+			out = append(out, layer)
+		}
+	}
+	return out, nil
+}
+
+// discardTree takes a tree away: first its name, at once, then its files.
+func (s *Store) discardTree(layer digest.Digest) error {
+	aside, err := os.MkdirTemp(filepath.Join(s.dir, stagingFolder), "gone-*")
+	if err != nil {
+		return spaceError(err)
+	}
+	if err := os.Rename(filepath.Join(s.dir, treesFolder, treeName(layer)), filepath.Join(aside, "tree")); err != nil {
+		return err
+	}
+	step("gc: renamed")
+	delete(s.orphans, layer)
+	return os.RemoveAll(aside)
+}

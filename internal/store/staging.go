@@ -1,0 +1,251 @@
+package store
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// Staging is a tree that is being unpacked. Its methods but Publish, Discard
+// and Open are what an archive reader calls, from one goroutine. It must end
+// with Publish or Discard.
+type Staging struct {
+	store   *Store
+	layer   digest.Digest
+	folder  string // below the store's folder: staging/<unique>
+	files   *os.Root
+	index   *indexBuilder
+	sealed  *index
+	writers *writers
+	flusher *flusher
+}
+
+// NewStaging begins a tree for a layer.
+func (s *Store) NewStaging(layer digest.Digest) (*Staging, error) {
+	if err := layer.Validate(); err != nil {
+		return nil, fmt.Errorf("unpack layer %q: %w", layer, err)
+	}
+	path, err := os.MkdirTemp(filepath.Join(s.dir, stagingFolder), "tree-*")
+	if err != nil {
+		return nil, fmt.Errorf("make a staging folder: %w", spaceError(err))
+	}
+	st := &Staging{store: s, layer: layer, folder: filepath.Join(stagingFolder, filepath.Base(path)), index: newIndexBuilder(0)}
+	err = func() (err error) {
+		// Trees are removed by whatever uid the next pod has: CONTRACT.md,
+		// section 6, asks for 0755, whatever the umask.
+		if err = os.Chmod(path, 0o755); err != nil {
+			return err
+		}
+		if st.flusher, err = newFlusher(path); err != nil {
+			return err
+		}
+		files := filepath.Join(path, "files")
+		if err = errors.Join(os.Mkdir(files, 0o755), os.Chmod(files, 0o755)); err != nil {
+			return err
+		}
+		st.files, err = os.OpenRoot(files)
+		return err
+	}()
+	if err != nil {
+		st.Discard()
+		return nil, fmt.Errorf("make a staging folder: %w", spaceError(err))
+	}
+	st.writers = startWriters(st.files, s.reusable(st.folder), s.checkReserve)
+	return st, nil
+}
+
+// Dir makes a folder, or dates one that is there. Its parent must be there.
+func (st *Staging) Dir(name string, modTime time.Time) error {
+	if st.index.entries[name] == nil {
+		if err := st.files.Mkdir(name, 0o755); err != nil {
+			return st.failed("make folder", name, err)
+		}
+		if err := st.files.Chmod(name, 0o755); err != nil {
+			return st.failed("make folder", name, err)
+		}
+	}
+	return st.index.dir(name, seconds(modTime))
+}
+
+// File writes a file of size bytes; it replaces one of that name.
+func (st *Staging) File(name string, modTime time.Time, size int64, content io.Reader) error {
+	if st.index.entries[name] != nil {
+		if err := st.Remove(name); err != nil {
+			return err
+		}
+	}
+	if err := st.index.file(name, seconds(modTime), size, [32]byte{}); err != nil {
+		return err
+	}
+	entry := st.index.entries[name]
+	reading, writing := st.writers.write(name, size, content, &entry.sum)
+	if writing != nil {
+		return st.failed("write", name, writing)
+	}
+	return reading
+}
+
+// HardLink makes name the same file as target, which must be one.
+func (st *Staging) HardLink(name, target string) error {
+	if err := st.writers.wait(); err != nil {
+		return st.failed("write", target, err)
+	}
+	t := st.index.entries[target]
+	if t == nil || t.kind != File {
+		return fmt.Errorf("link %q to %q: that is no file of the tree", name, target)
+	}
+	if st.index.entries[name] != nil {
+		if err := st.Remove(name); err != nil {
+			return err
+		}
+	}
+	err := st.files.Link(target, name)
+	if cannotLink(err) {
+		err = copyFile(st.files, target, name)
+	}
+	if err != nil {
+		return st.failed("link", name, err)
+	}
+	return st.index.file(name, t.modTime, t.size, t.sum)
+}
+
+// Remove takes out a file because a later entry of the archive replaces it.
+func (st *Staging) Remove(name string) error {
+	if err := st.writers.wait(); err != nil {
+		return st.failed("write", name, err)
+	}
+	if err := st.files.Remove(name); err != nil {
+		return st.failed("replace", name, err)
+	}
+	delete(st.index.entries, name)
+	return nil
+}
+
+// Symlink keeps a link of the archive for people who look at the files; what
+// is served through it is told by Alias.
+func (st *Staging) Symlink(name, target string, modTime time.Time) error {
+	if err := st.files.Symlink(target, name); err != nil {
+		return st.failed("link", name, err)
+	}
+	st.index.links = append(st.index.links, Link{Name: name, Target: target, modTime: seconds(modTime)})
+	return nil
+}
+
+// Alias serves at name what target, a file or folder of the tree, has.
+func (st *Staging) Alias(name, target string, _ bool) error {
+	if err := st.writers.wait(); err != nil {
+		return st.failed("write", target, err)
+	}
+	return st.index.alias(name, target)
+}
+
+// Skip notes entries of the archive that are not served. Total counts also
+// those that are not named.
+func (st *Staging) Skip(named []Skipped, total int) {
+	st.index.skipped, st.index.skippedTotal = named, total
+}
+
+// Seal ends the writing: after it the staged tree can be read.
+func (st *Staging) Seal() error {
+	if st.sealed != nil {
+		return nil
+	}
+	err := st.writers.close()
+	st.writers = nil
+	if err != nil {
+		return fmt.Errorf("write the tree of %s: %w", st.layer, spaceError(err))
+	}
+	st.sealed, err = st.index.finish()
+	return err
+}
+
+// Open opens a file of the sealed tree.
+func (st *Staging) Open(name string) (*os.File, error) {
+	n, ok := st.sealed.find(name)
+	if !ok || st.sealed.records[n].kind != File {
+		return nil, fmt.Errorf("open %q in the staged tree: %w", name, fs.ErrNotExist)
+	}
+	return st.files.Open(st.sealed.path(st.sealed.records[n].real))
+}
+
+// Folder is the path of the sealed tree's files.
+func (st *Staging) Folder() string { return filepath.Join(st.store.dir, st.folder, "files") }
+
+// Files returns how many files the sealed tree serves, and their bytes on disk.
+func (st *Staging) Files() (files int, bytes int64) { return st.sealed.files, st.sealed.bytes }
+
+// Publish makes the tree durable and gives it its final name. On an error
+// nothing is published. Either way the staging is ended.
+func (st *Staging) Publish() error {
+	defer st.Discard()
+	if err := st.Seal(); err != nil {
+		return err
+	}
+	if err := st.writeIndex(); err != nil {
+		return fmt.Errorf("write the index of %s: %w", st.layer, spaceError(err))
+	}
+	step("tree: written")
+	err := st.flusher.flush()
+	st.flusher = nil
+	if err != nil {
+		return fmt.Errorf("make the tree of %s durable: %w", st.layer, spaceError(err))
+	}
+	step("tree: flushed")
+	if err := st.store.publish(st.folder, st.layer); err != nil {
+		return err
+	}
+	st.folder = ""
+	return nil
+}
+
+func (st *Staging) writeIndex() error {
+	var b bytes.Buffer
+	if err := st.sealed.write(&b); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(filepath.Join(st.store.dir, st.folder, "index"), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b.Bytes())
+	return errors.Join(err, f.Chmod(0o644), f.Close())
+}
+
+// Discard throws the tree away, unless it is published.
+func (st *Staging) Discard() {
+	if st.writers != nil {
+		st.writers.close()
+		st.writers = nil
+	}
+	if st.flusher != nil {
+		st.flusher.close()
+		st.flusher = nil
+	}
+	if st.files != nil {
+		st.files.Close()
+	}
+	if st.folder != "" {
+		os.RemoveAll(filepath.Join(st.store.dir, st.folder))
+		st.folder = ""
+	}
+}
+
+func (st *Staging) failed(doing, name string, err error) error {
+	return fmt.Errorf("%s %q in the staging folder: %w", doing, name, spaceError(err))
+}
+
+// seconds is the date that an index keeps: 0 for none.
+func seconds(t time.Time) int64 {
+	if t.IsZero() || t.Unix() == math.MinInt64 {
+		return 0
+	}
+	return t.Unix()
+}

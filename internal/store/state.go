@@ -1,0 +1,170 @@
+package store
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// stateFormat is the number of the state file's format. A file of a higher
+// number was written by a newer Specman and is refused.
+const stateFormat = 1
+
+// Bounds of what the state keeps for people to look back at.
+const (
+	maxHistory  = 50
+	maxEvents   = 500
+	maxRefusals = 1000
+)
+
+// ErrNewer is returned by Open for a store that a newer Specman has written.
+var ErrNewer = errors.New("the store was written by a newer Specman")
+
+// state is what state.json holds. A state that is in use is never changed: a
+// change is made to a clone, written, and then put in its place.
+type state struct {
+	Format   int       `json:"format"`
+	Releases []Release `json:"releases"`
+	// Following is what each source contributes to the view, top first.
+	Following map[string][]Contribution `json:"following"`
+	View      *ViewRecord               `json:"view,omitempty"`
+	History   []ViewRecord              `json:"history"` // views that were served before, newest first
+	Pin       *Pin                      `json:"pin,omitempty"`
+	Refused   []Refusal                 `json:"refused"`
+	Forgotten []digest.Digest           `json:"forgotten"`
+	Events    []Event                   `json:"events"` // oldest first
+	// HighWater is the latest moment at which what is served changed.
+	HighWater time.Time `json:"highWater"`
+}
+
+// Contribution is a held release that a source contributes to the view.
+type Contribution struct {
+	Tag      string        `json:"tag"`
+	Manifest digest.Digest `json:"manifest"`
+	Reason   string        `json:"reason"` // of its rank, for people
+}
+
+// ViewRecord names a view that is or was served.
+type ViewRecord struct {
+	ID       string       `json:"id"`
+	Releases []ReleaseKey `json:"releases"` // top first
+	Since    time.Time    `json:"since"`
+}
+
+// Pin holds the served view where it is.
+type Pin struct {
+	View   string    `json:"view"`
+	Since  time.Time `json:"since"`
+	Reason string    `json:"reason"` // "rollback to …" or "pin to …"
+}
+
+// Refusal remembers a manifest that was refused for good reason, and what the
+// rules were, so that it is not fetched at each poll.
+type Refusal struct {
+	Source   string        `json:"source"`
+	Tag      string        `json:"tag"`
+	Manifest digest.Digest `json:"manifest"`
+	Policy   string        `json:"policy"` // a digest of the configuration that judged it
+	Stage    string        `json:"stage"`
+	Reason   string        `json:"reason"`
+	At       time.Time     `json:"at"`
+}
+
+// Event is something that an operator may want to look up later.
+type Event struct {
+	At      time.Time `json:"time"`
+	Kind    string    `json:"kind"` // start, release, swap, failure, refused, rollback, pin, unpin, forget, removed, damage
+	Source  string    `json:"source,omitempty"`
+	Message string    `json:"message"`
+}
+
+func (s *state) clone() *state {
+	c := *s
+	c.Releases = slices.Clone(s.Releases)
+	c.Following = maps.Clone(s.Following)
+	c.History = slices.Clone(s.History)
+	c.Refused = slices.Clone(s.Refused)
+	c.Forgotten = slices.Clone(s.Forgotten)
+	c.Events = slices.Clone(s.Events)
+	return &c
+}
+
+func (s *state) release(key ReleaseKey) *Release {
+	for n := range s.Releases {
+		if s.Releases[n].Key() == key {
+			return &s.Releases[n]
+		}
+	}
+	return nil
+}
+
+func (s *state) event(at time.Time, kind, source, format string, args ...any) {
+	s.Events = append(s.Events, Event{At: at.UTC(), Kind: kind, Source: source, Message: fmt.Sprintf(format, args...)})
+	s.Events = s.Events[max(0, len(s.Events)-maxEvents):]
+}
+
+// readState reads the state of a store. Where state.json cannot be read as
+// what Specman writes, the one before it is taken, and damage says why.
+func readState(dir string) (st *state, damage error, err error) {
+	path := filepath.Join(dir, "state.json")
+	st, err = parseState(path)
+	if err == nil || errors.Is(err, ErrNewer) {
+		return st, nil, err
+	}
+	previous, prevErr := parseState(filepath.Join(dir, "state.previous.json"))
+	switch {
+	case prevErr == nil:
+		return previous, err, nil
+	case errors.Is(err, fs.ErrNotExist) && errors.Is(prevErr, fs.ErrNotExist):
+		return &state{Format: stateFormat}, nil, nil
+	case errors.Is(err, fs.ErrNotExist) || errors.As(err, new(*json.SyntaxError)) || errors.Is(err, errState):
+		// Nothing to go on: begin anew. The trees are still there, and the
+		// next poll finds them by their digests without a download.
+		return &state{Format: stateFormat}, err, nil
+	}
+	return nil, nil, err
+}
+
+var errState = errors.New("not a state file")
+
+func parseState(path string) (*state, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read the store's state: %w", err)
+	}
+	var st state
+	if err := json.Unmarshal(data, &st); err != nil {
+		return nil, fmt.Errorf("read %s: %w: %w", path, errState, err)
+	}
+	switch {
+	case st.Format > stateFormat:
+		return nil, fmt.Errorf("read %s: %w (format %d, this one knows %d): run the newer version, or give this one an empty store.dir", path, ErrNewer, st.Format, stateFormat)
+	case st.Format != stateFormat:
+		return nil, fmt.Errorf("read %s: %w: format %d", path, errState, st.Format)
+	}
+	return &st, nil
+}
+
+// save makes next the state. After an error the old one goes on to hold here; on
+// disk it is the old one or, if only the last flush failed, perhaps the new.
+func (s *Store) save(next *state) error {
+	data, err := json.MarshalIndent(next, "", "  ")
+	if err != nil {
+		return fmt.Errorf("write the store's state: %w", err)
+	}
+	step("state: before")
+	if err := writeFileDurably(filepath.Join(s.dir, "state.json"), filepath.Join(s.dir, "state.previous.json"), append(data, '\n')); err != nil {
+		return fmt.Errorf("write the store's state: %w", spaceError(err))
+	}
+	step("state: written")
+	s.state.Store(next)
+	return nil
+}

@@ -1,0 +1,217 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+const (
+	treesFolder   = "trees"
+	stagingFolder = "staging"
+)
+
+// ImportSource is the name of the source to which imported archives belong. It
+// lies below all others.
+const ImportSource = "import"
+
+// Options say where a store is and what it keeps.
+type Options struct {
+	Dir string // made if it is not there
+	// Sources are the names of the configured sources, top of the view first.
+	// Empty means one, "default".
+	Sources  []string
+	Keep     int           // releases kept per source beside those in use
+	Grace    time.Duration // a tree out of use stays on disk at least this long
+	MinFree  int64         // bytes of the volume left free
+	LockWait time.Duration // how long Open waits for another process to end
+
+	Logger     *slog.Logger          // nil: none
+	Registerer prometheus.Registerer // nil: no metrics
+}
+
+// Store is an open store. Its methods are safe for concurrent use; those that
+// change what is held or served wait for each other, those that read do not.
+type Store struct {
+	opts    Options
+	dir     string
+	root    *os.Root
+	lock    *os.File
+	log     *slog.Logger
+	metrics *metrics
+	started time.Time
+
+	current atomic.Pointer[View]
+	state   atomic.Pointer[state] // replaced under mu
+
+	mu       sync.Mutex // one change at a time
+	onSwap   []func(*View)
+	orphans  map[digest.Digest]time.Time // trees that no release names, and since when that is known
+	datesOff bool                        // the high-water mark cannot be kept: no dates are safe
+
+	loaded   loadedTrees
+	versions versionViews
+	usage    atomic.Int64 // bytes on disk, as last measured
+}
+
+// Open takes the store, throws away what a crash left unfinished, and loads the
+// view that was served last; where a tree of it is damaged, the newest view of
+// the history that is whole. It returns an error that wraps ErrLocked or
+// ErrNewer where the store is not this process's to use. The caller must Close.
+func Open(ctx context.Context, opts Options) (*Store, error) {
+	if opts.Logger == nil {
+		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	if len(opts.Sources) == 0 {
+		opts.Sources = []string{"default"}
+	}
+	dir, err := filepath.Abs(opts.Dir)
+	if err != nil {
+		return nil, err
+	}
+	for _, folder := range []string{dir, filepath.Join(dir, treesFolder), filepath.Join(dir, stagingFolder)} {
+		if err := os.MkdirAll(folder, 0o755); err != nil {
+			return nil, fmt.Errorf("open the store: %w: store.dir must be a folder that uid %d may write", err, os.Getuid())
+		}
+	}
+	s := &Store{opts: opts, dir: dir, log: opts.Logger, started: time.Now(), orphans: make(map[digest.Digest]time.Time)}
+	s.loaded.init(dir)
+	if s.lock, err = lock(ctx, dir, opts.LockWait, s.log); err != nil {
+		return nil, err
+	}
+	if err := s.recover(); err != nil {
+		s.Close()
+		return nil, fmt.Errorf("open the store %s: %w", dir, err)
+	}
+	s.metrics = newMetrics(opts.Registerer, s)
+	s.metrics.show(s)
+	return s, nil
+}
+
+// recover empties staging, reads the state and loads the view.
+func (s *Store) recover() error {
+	var err error
+	if s.root, err = os.OpenRoot(s.dir); err != nil {
+		return err
+	}
+	left, err := os.ReadDir(filepath.Join(s.dir, stagingFolder))
+	if err != nil {
+		return err
+	}
+	for _, e := range left {
+		// A leftover that cannot be removed harms nothing but space.
+		if err := os.RemoveAll(filepath.Join(s.dir, stagingFolder, e.Name())); err != nil {
+			s.log.Warn("cannot remove what an earlier run left", "error", err)
+		}
+	}
+	st, damage, err := readState(s.dir)
+	if err != nil {
+		return err
+	}
+	if damage != nil {
+		s.log.Error("the store's state is damaged; going on with what is left, the next sync completes it", "error", damage)
+		st.event(s.started, "damage", "", "the state was damaged: %v", damage)
+	}
+	s.state.Store(st)
+	s.loadView(st)
+	return s.markStart()
+}
+
+// loadView makes the newest whole view of the state the current one.
+func (s *Store) loadView(st *state) {
+	if st.View == nil {
+		return
+	}
+	for n, record := range append([]ViewRecord{*st.View}, st.History...) {
+		v, err := s.buildView(record.Releases)
+		if err != nil {
+			s.log.Error("a held view cannot be served; taking the one before", "view", record.ID, "error", err)
+			s.metrics.damaged()
+			continue
+		}
+		if n > 0 {
+			s.log.Warn("serving an earlier view until the damage is repaired", "view", v.id)
+		}
+		s.current.Store(v)
+		return
+	}
+	s.log.Error("no held view is whole; the next sync must bring one")
+}
+
+// markStart dates what is served from now on: a start counts as a change of
+// what is served, because nobody knows what was served between two processes.
+func (s *Store) markStart() error {
+	st := s.state.Load()
+	safe := !s.started.Before(st.HighWater.Add(time.Second))
+	next := st.clone()
+	if s.started.After(next.HighWater) {
+		next.HighWater = s.started
+	}
+	if err := s.save(next); err != nil {
+		s.log.Warn("the store cannot be written; what is held is served, without Last-Modified", "error", err)
+		s.datesOff, safe = true, false
+	}
+	if v := s.current.Load(); v != nil && safe {
+		v.date(s.started, nil)
+	}
+	return nil
+}
+
+// Close ends the use of the store. Views that are still held stay readable.
+func (s *Store) Close() error {
+	if s.root != nil {
+		s.root.Close()
+	}
+	return s.lock.Close()
+}
+
+// Dir returns the store's folder.
+func (s *Store) Dir() string { return s.dir }
+
+// OnSwap has f called after each swap, one call at a time, in order, with the
+// new view, which f must not Close and not keep. To be called before the store
+// is used by others.
+func (s *Store) OnSwap(f func(*View)) { s.onSwap = append(s.onSwap, f) }
+
+// HasTree says whether the tree of a layer is held, whole as far as its index tells.
+func (s *Store) HasTree(layer digest.Digest) bool {
+	_, err := s.loaded.peek(layer)
+	return err == nil
+}
+
+// publish gives a complete, durable folder of staging its final name.
+func (s *Store) publish(folder string, layer digest.Digest) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	final := filepath.Join(s.dir, treesFolder, treeName(layer))
+	if _, err := os.Lstat(final); err == nil {
+		// It was damaged, or nobody would have fetched it again.
+		if err := s.discardTree(layer); err != nil {
+			return fmt.Errorf("put the damaged tree of %s aside: %w", layer, err)
+		}
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("publish the tree of %s: %w", layer, err)
+	}
+	if err := os.Rename(filepath.Join(s.dir, folder), final); err != nil {
+		return fmt.Errorf("publish the tree of %s: %w", layer, err)
+	}
+	step("tree: renamed")
+	if err := syncPath(filepath.Dir(final)); err != nil {
+		return fmt.Errorf("publish the tree of %s: %w", layer, err)
+	}
+	step("tree: published")
+	return nil
+}
+
+// checkReserve refuses further writing when less is free than Options.MinFree.
+func (s *Store) checkReserve() error { return s.CheckSpace(0) }

@@ -1,0 +1,239 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// ErrNotHeld is wrapped where a release or view is asked for that the store
+// does not have.
+var ErrNotHeld = errors.New("not held")
+
+// Acquire returns the served view, held; nil before anything was ever served.
+// It takes no lock.
+func (s *Store) Acquire() *View {
+	for {
+		v := s.current.Load()
+		if v == nil {
+			return nil
+		}
+		v.holders.Add(1)
+		if s.current.Load() == v {
+			return v
+		}
+		v.Close()
+	}
+}
+
+// Add notes a release whose tree is published. One of the same source, tag and
+// manifest is replaced.
+func (s *Store) Add(r Release) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.HasTree(r.Layer) {
+		return fmt.Errorf("add release %s (%s): its tree %s: %w", r.Tag, r.Manifest, r.Layer, ErrNotHeld)
+	}
+	next := s.state.Load().clone()
+	if old := next.release(r.Key()); old != nil {
+		*old = r
+	} else {
+		r.Demoted = time.Now() // until it is followed
+		next.Releases = append(next.Releases, r)
+		next.event(time.Now(), "release", r.Source, "got %s: %d files, manifest %s", r.Tag, r.Files, r.Manifest)
+	}
+	next.Refused = slices.DeleteFunc(next.Refused, func(f Refusal) bool { return f.Source == r.Source && f.Manifest == r.Manifest })
+	return s.save(next)
+}
+
+// Follow notes what a source contributes to the view, top first, each of it
+// held; and, unless the view is pinned, serves the view that results. It
+// reports whether what is served changed. After an error nothing has changed.
+func (s *Store) Follow(source string, order []Contribution) (swapped bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	next := s.state.Load().clone()
+	for _, c := range order {
+		if next.release(ReleaseKey{source, c.Tag, c.Manifest}) == nil {
+			return false, fmt.Errorf("follow %s (%s): %w", c.Tag, c.Manifest, ErrNotHeld)
+		}
+	}
+	if !slices.Equal(next.Following[source], order) {
+		if next.Following == nil {
+			next.Following = make(map[string][]Contribution)
+		}
+		next.Following[source] = slices.Clone(order)
+	} else if s.servesDesired(next) {
+		return false, nil
+	}
+	if next.Pin != nil {
+		s.demote(next, s.current.Load())
+		return false, s.save(next)
+	}
+	return s.serve(next, s.desired(next))
+}
+
+// desired is the view that following leads to: what each source contributes,
+// the first source on top.
+func (s *Store) desired(st *state) []ReleaseKey {
+	var keys []ReleaseKey
+	for _, source := range append(slices.Clone(s.opts.Sources), ImportSource) {
+		for _, c := range st.Following[source] {
+			keys = append(keys, ReleaseKey{source, c.Tag, c.Manifest})
+		}
+	}
+	return keys
+}
+
+func (s *Store) servesDesired(st *state) bool {
+	v := s.current.Load()
+	if st.Pin != nil {
+		return v != nil
+	}
+	want := s.desired(st)
+	return v != nil && slices.Equal(v.keys(), want) || v == nil && len(want) == 0
+}
+
+func (v *View) keys() []ReleaseKey {
+	keys := make([]ReleaseKey, len(v.releases))
+	for n := range v.releases {
+		keys[n] = v.releases[n].Key()
+	}
+	return keys
+}
+
+// serve makes the view of keys the served one and next the state. Nothing is
+// ever replaced by nothing: without keys the served view stays.
+func (s *Store) serve(next *state, keys []ReleaseKey) (swapped bool, err error) {
+	old := s.current.Load()
+	if len(keys) == 0 || old != nil && slices.Equal(old.keys(), keys) {
+		s.demote(next, old)
+		return false, s.save(next)
+	}
+	v, err := s.buildView(keys)
+	if err != nil {
+		return false, fmt.Errorf("lay the releases over each other: %w", err)
+	}
+	now := time.Now()
+	if s.datesOff || now.Before(next.HighWater.Add(time.Second)) {
+		v.date(time.Time{}, old)
+	} else {
+		v.date(now, old)
+	}
+	if now.After(next.HighWater) {
+		next.HighWater = now
+	}
+	if next.View != nil && next.View.ID != v.id {
+		next.History = slices.Insert(next.History, 0, *next.View)
+		next.History = next.History[:min(len(next.History), maxHistory)]
+	}
+	next.View = &ViewRecord{ID: v.id, Releases: keys, Since: now.UTC()}
+	s.demote(next, v)
+	next.event(now, "swap", "", "serving %s: %s on top", v.id, v.releases[0].Tag)
+	if err := s.save(next); err != nil {
+		v.Close()
+		return false, err
+	}
+	s.current.Store(v)
+	step("view: swapped")
+	if old != nil {
+		old.Close()
+	}
+	s.metrics.swapped(s)
+	for _, f := range s.onSwap {
+		f(v)
+	}
+	return true, nil
+}
+
+// demote dates the releases that are neither followed nor in the served view.
+func (s *Store) demote(st *state, served *View) {
+	inUse := make(map[ReleaseKey]bool)
+	for _, k := range s.desired(st) { // pin or no pin
+		inUse[k] = true
+	}
+	if served != nil {
+		for _, k := range served.keys() {
+			inUse[k] = true
+		}
+	}
+	now := time.Now()
+	for n := range st.Releases {
+		r := &st.Releases[n]
+		switch {
+		case inUse[r.Key()]:
+			r.Demoted = time.Time{}
+		case r.Demoted.IsZero():
+			r.Demoted = now.UTC()
+		}
+	}
+}
+
+// buildView loads the trees of releases and lays them over each other. The
+// caller owns the one hold that the view begins with.
+func (s *Store) buildView(keys []ReleaseKey) (*View, error) {
+	v := &View{loaded: &s.loaded}
+	v.holders.Store(1)
+	st := s.state.Load()
+	for _, k := range keys {
+		r := st.release(k)
+		if r == nil {
+			v.Close()
+			return nil, fmt.Errorf("release %s (%s): %w", k.Tag, k.Manifest, ErrNotHeld)
+		}
+		t, err := s.loaded.take(r.Layer)
+		if err != nil {
+			v.Close()
+			return nil, err
+		}
+		v.releases = append(v.releases, *r)
+		v.trees = append(v.trees, t)
+	}
+	v.overlay = newOverlay(v.trees)
+	v.id = viewID(v.releases)
+	return v, nil
+}
+
+// date notes since when each content is served at its path: since before holds
+// it there, else now. A zero time is one that is not safe to tell.
+func (v *View) date(now time.Time, before *View) {
+	var stamp int64
+	if !now.IsZero() {
+		stamp = now.UnixNano()
+	}
+	for n := range v.nodes {
+		nd := &v.nodes[n]
+		nd.since = stamp
+		r := nd.record(v.trees)
+		if before == nil || r == nil || r.kind != File {
+			continue
+		}
+		if at, ok := before.byPath[nd.path(v.trees)]; ok {
+			if old := &before.nodes[at]; old.kind(before.trees) == File && old.record(before.trees).sum == r.sum {
+				nd.since = old.since
+			}
+		}
+	}
+}
+
+// tagged finds the release that a tag, or a manifest digest, names: one that is
+// followed, else the one that was fetched last.
+func (s *Store) tagged(st *state, version string) *Release {
+	var found *Release
+	for n := range st.Releases {
+		r := &st.Releases[n]
+		if r.Tag != version && r.Manifest != digest.Digest(version) {
+			continue
+		}
+		if r.Demoted.IsZero() {
+			return r
+		}
+		if found == nil || r.Fetched.After(found.Fetched) {
+			found = r
+		}
+	}
+	return found
+}

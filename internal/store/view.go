@@ -1,0 +1,147 @@
+package store
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"iter"
+	"os"
+	"path"
+	"sync/atomic"
+	"time"
+)
+
+// View is a list of releases laid over each other: what is served, or was, or
+// could be. It is immutable and safe for concurrent use. Whoever got it from
+// the store holds it, and with it all its files, until Close.
+type View struct {
+	*overlay
+	id       string
+	releases []Release // top first
+	trees    []*tree   // of the releases, in the same order
+
+	loaded   *loadedTrees
+	holders  atomic.Int64 // one is the store's own, for as long as it hands the view out
+	released atomic.Bool
+}
+
+// Entry is one path of a view. It is a small value that stays true for as long
+// as the view is held.
+type Entry struct {
+	Kind Kind
+	Size int64             // bytes, of a file
+	Sum  [sha256.Size]byte // sha256 of the content, of a file
+	// ModTime is the archive's date, in whole seconds; zero where it has none.
+	ModTime time.Time
+	// Since is when this process began to serve this content at this path. It
+	// is zero where a client that has nothing but dates could mistake it for
+	// content served earlier: then no date may be sent.
+	Since time.Time
+
+	node int32
+}
+
+// ErrDamaged is returned by View.Open for a file that is not what the index
+// says it is.
+var ErrDamaged = errors.New("the file is damaged")
+
+// ID returns the view's name, as in CONTRACT.md: "v-" and 16 hex digits.
+func (v *View) ID() string { return v.id }
+
+// Releases returns the view's releases, top first. The caller must not change them.
+func (v *View) Releases() []Release { return v.releases }
+
+// Coverage returns what is served of each release, in the order of Releases.
+func (v *View) Coverage() []Coverage { return v.stats }
+
+// Files returns how many files the view serves, and how many bytes they are.
+func (v *View) Files() (files int, bytes int64) { return v.files, v.bytes }
+
+// Lookup finds a path: slash-separated, clean, without a slash at either end;
+// "" is the root.
+func (v *View) Lookup(path string) (Entry, bool) {
+	n, ok := v.byPath[path]
+	if !ok {
+		return Entry{}, false
+	}
+	return v.entry(n), true
+}
+
+func (v *View) entry(n int32) Entry {
+	nd := &v.nodes[n]
+	e := Entry{Kind: Dir, node: n}
+	if r := nd.record(v.trees); r != nil {
+		e.Kind, e.Size, e.Sum = r.kind, r.size, r.sum
+		if r.modTime != 0 {
+			e.ModTime = time.Unix(r.modTime, 0).UTC()
+		}
+	}
+	if nd.since != 0 {
+		e.Since = time.Unix(0, nd.since).UTC()
+	}
+	return e
+}
+
+// Children yields what is in a folder, by name.
+func (v *View) Children(dir Entry) iter.Seq2[string, Entry] {
+	return func(yield func(string, Entry) bool) {
+		nd := &v.nodes[dir.node]
+		for _, n := range v.children[nd.lo:nd.hi] {
+			if !yield(path.Base(v.nodes[n].path(v.trees)), v.entry(n)) {
+				return
+			}
+		}
+	}
+}
+
+// All yields every path of the view but the root, in no particular order.
+func (v *View) All() iter.Seq2[string, Entry] {
+	return func(yield func(string, Entry) bool) {
+		for n := 1; n < len(v.nodes); n++ {
+			if !yield(v.nodes[n].path(v.trees), v.entry(int32(n))) {
+				return
+			}
+		}
+	}
+}
+
+// Release returns the release that an entry comes from: for a folder, the
+// upper one of those that have it; for the root, the top of the view.
+func (v *View) Release(e Entry) *Release {
+	return &v.releases[max(v.nodes[e.node].tree, 0)]
+}
+
+// Open opens a file of the view. The error wraps ErrDamaged where the file is
+// gone or has another size than was published.
+func (v *View) Open(e Entry) (*os.File, error) {
+	nd := &v.nodes[e.node]
+	if e.Kind != File {
+		return nil, fmt.Errorf("open %q: is a folder", nd.path(v.trees))
+	}
+	t := v.trees[nd.tree]
+	name := t.path(t.records[nd.rec].real)
+	f, err := t.root.Open(name)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("open %q of tree %s: %w: %w", name, t.layer, ErrDamaged, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open %q of tree %s: %w", name, t.layer, err)
+	}
+	info, err := f.Stat()
+	if err != nil || info.Size() != e.Size || !info.Mode().IsRegular() {
+		f.Close()
+		return nil, fmt.Errorf("open %q of tree %s: %w: its size is not the published one", name, t.layer, ErrDamaged)
+	}
+	return f, nil
+}
+
+// Close ends the hold. The view and its entries must not be used after it.
+func (v *View) Close() {
+	// A reader that lost the race with a swap may count up and down once more
+	// after the last holder: the trees are given back only once.
+	if v.holders.Add(-1) == 0 && v.released.CompareAndSwap(false, true) {
+		for _, t := range v.trees {
+			v.loaded.give(t.layer)
+		}
+	}
+}

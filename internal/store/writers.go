@@ -1,0 +1,208 @@
+package store
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	blockSize   = 256 << 10
+	blockCount  = 8 // 2 MiB in all, whatever the archive
+	writerCount = 2
+	// checkEvery is how many bytes may be written between two looks at the
+	// free space.
+	checkEvery = 64 << 20
+)
+
+// writers put files below a root from a few goroutines, so that reading the
+// archive and writing the files overlap. The memory they use is fixed.
+//
+// One goroutine calls write, wait and close. The first error stays and is
+// returned by each later call.
+type writers struct {
+	root  *os.Root
+	reuse *reuse // nil: none
+	check func() error
+
+	jobs    chan job
+	free    chan []byte
+	pending sync.WaitGroup // jobs not done
+	running sync.WaitGroup // goroutines not ended
+
+	mu      sync.Mutex
+	err     error
+	written int64 // since the last check
+}
+
+// job is one file. Its content comes in blocks, which go back to the pool.
+type job struct {
+	name   string
+	size   int64
+	blocks chan []byte
+	sum    *[sha256.Size]byte
+}
+
+func startWriters(root *os.Root, reuse *reuse, check func() error) *writers {
+	w := &writers{root: root, reuse: reuse, check: check, jobs: make(chan job), free: make(chan []byte, blockCount)}
+	for range blockCount {
+		w.free <- nil // allocated when first needed
+	}
+	for range writerCount {
+		w.running.Go(func() {
+			for j := range w.jobs {
+				if err := w.put(j); err != nil {
+					w.fail(fmt.Errorf("%q: %w", j.name, err))
+				}
+				for b := range j.blocks { // what put did not take
+					w.free <- b
+				}
+				w.pending.Done()
+			}
+		})
+	}
+	return w
+}
+
+// write reads size bytes of content and has them written to a new file. It
+// returns when the content is read; *sum is set when wait returns. What failed
+// is told apart: the reading of this content, or the writing of any file.
+func (w *writers) write(name string, size int64, content io.Reader, sum *[sha256.Size]byte) (reading, writing error) {
+	if err := w.failure(); err != nil {
+		return nil, err
+	}
+	j := job{name: name, size: size, blocks: make(chan []byte, 1), sum: sum}
+	w.pending.Add(1)
+	defer close(j.blocks)
+	sent := false
+	for left := size; ; {
+		b := <-w.free
+		if b == nil {
+			b = make([]byte, blockSize)
+		}
+		b = b[:min(left, blockSize)]
+		if _, err := io.ReadFull(content, b); err != nil {
+			w.free <- b
+			if !sent {
+				w.pending.Done()
+			} else {
+				w.fail(fmt.Errorf("%q: %w", name, err)) // the half file must not pass for a whole one
+			}
+			return err, nil
+		}
+		j.blocks <- b
+		if !sent {
+			sent = true
+			w.jobs <- j
+		}
+		if left -= int64(len(b)); left == 0 {
+			return nil, nil
+		}
+	}
+}
+
+// wait returns when all that was given to write is written.
+func (w *writers) wait() error {
+	w.pending.Wait()
+	return w.failure()
+}
+
+// close waits, and ends the goroutines.
+func (w *writers) close() error {
+	close(w.jobs)
+	w.running.Wait()
+	w.reuse.close()
+	return w.failure()
+}
+
+// put writes one file and takes its sum.
+func (w *writers) put(j job) error {
+	if w.failure() != nil {
+		return nil
+	}
+	if j.size <= blockSize {
+		return w.putSmall(j)
+	}
+	f, err := w.create(j.name)
+	if err != nil {
+		return err
+	}
+	sum := sha256.New()
+	for b := range j.blocks {
+		if err == nil {
+			sum.Write(b)
+			_, err = f.Write(b)
+		}
+		if err == nil {
+			err = w.count(len(b))
+		}
+		w.free <- b
+	}
+	sum.Sum(j.sum[:0])
+	return errors.Join(err, finishFile(f))
+}
+
+// putSmall writes a file that is one block, or links it to the same content
+// of a tree that is held.
+func (w *writers) putSmall(j job) error {
+	b := <-j.blocks
+	defer func() { w.free <- b }()
+	*j.sum = sha256.Sum256(b)
+	if w.reuse.link(*j.sum, b, j.name) {
+		return nil
+	}
+	f, err := w.create(j.name)
+	if err != nil {
+		return err
+	}
+	if _, err = f.Write(b); err == nil {
+		err = w.count(len(b))
+	}
+	return errors.Join(err, finishFile(f))
+}
+
+func (w *writers) create(name string) (*os.File, error) {
+	return w.root.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o444)
+}
+
+// finishFile starts the write-back, which shortens the flush at the end, and
+// gives the file its mode whatever the umask is.
+func finishFile(f *os.File) error {
+	// Advice only: some file systems do not know it, and the flush is what counts.
+	_ = unix.SyncFileRange(int(f.Fd()), 0, 0, unix.SYNC_FILE_RANGE_WRITE)
+	return errors.Join(f.Chmod(0o444), f.Close())
+}
+
+// count looks at the free space now and then.
+func (w *writers) count(n int) error {
+	w.mu.Lock()
+	w.written += int64(n)
+	due := w.written >= checkEvery
+	if due {
+		w.written = 0
+	}
+	w.mu.Unlock()
+	if due {
+		return w.check()
+	}
+	return nil
+}
+
+func (w *writers) fail(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.err == nil {
+		w.err = err
+	}
+}
+
+func (w *writers) failure() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.err
+}
