@@ -1,0 +1,78 @@
+package main
+
+import (
+	"io"
+	"log/slog"
+
+	"github.com/specman/specman/internal/config"
+	"github.com/specman/specman/internal/logging"
+	"github.com/specman/specman/internal/sync/selector"
+)
+
+// app is what every command may use: where it reads and writes, and the
+// configuration, which is loaded only when a command asks for it. One goroutine at
+// a time may call its methods.
+type app struct {
+	env            []string
+	stdin          io.Reader
+	stdout, stderr io.Writer
+
+	flags  *config.Flags
+	loaded *config.Loaded
+	log    *slog.Logger
+	// logLevel is the logger's level; set it when a reload changes log.level.
+	logLevel slog.LevelVar
+}
+
+// config gives the configuration, loaded once.
+func (a *app) config() (*config.Loaded, error) {
+	if a.loaded != nil {
+		return a.loaded, nil
+	}
+	loaded, err := a.loadConfig()
+	if err != nil {
+		return nil, err
+	}
+	a.loaded = loaded
+	return loaded, nil
+}
+
+// loadConfig reads the configuration anew, for a service that follows its changes;
+// config goes on giving the first one.
+func (a *app) loadConfig() (*config.Loaded, error) {
+	return config.Load(config.LoadOptions{
+		Flags:            a.flags,
+		Env:              a.env,
+		DefaultFile:      config.DefaultFile,
+		ValidateSelector: validateSelector,
+	})
+}
+
+func validateSelector(text string) error {
+	_, err := selector.Parse(text)
+	return err
+}
+
+// logger gives the logger that the configuration asks for, made once. It writes to
+// stderr, and begins with the warnings that the configuration deserves.
+func (a *app) logger() (*slog.Logger, error) {
+	if a.log != nil {
+		return a.log, nil
+	}
+	loaded, err := a.config()
+	if err != nil {
+		return nil, err
+	}
+	level, err := logging.ParseLevel(loaded.Config.Log.Level)
+	if err != nil {
+		return nil, err
+	}
+	a.logLevel.Set(level)
+	if a.log, err = logging.New(a.stderr, loaded.Config.Log.Format, &a.logLevel); err != nil {
+		return nil, err
+	}
+	for _, warning := range loaded.Warnings {
+		a.log.Warn(warning)
+	}
+	return a.log, nil
+}

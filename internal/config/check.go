@@ -1,0 +1,68 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// IsPEM reports whether an item of a list of key files is a PEM block itself and
+// no path.
+func IsPEM(item string) bool {
+	return strings.HasPrefix(strings.TrimSpace(item), "-----BEGIN ")
+}
+
+// checkRepository refuses what is wrong whatever the rules for repository names
+// are; those are checked by LoadOptions.ValidateRepository.
+func checkRepository(s string) error {
+	if strings.HasPrefix(s, "oci-layout:") {
+		if strings.TrimPrefix(s, "oci-layout:") == "" {
+			return errors.New("names no folder; write oci-layout:DIR")
+		}
+		return nil
+	}
+	if strings.HasPrefix(strings.ToLower(s), "http://") {
+		return errors.New("begins with http://; write host[:port]/path and set source.plainHTTP to true")
+	}
+	// Before anything that quotes the value: the user part holds a password.
+	if strings.Contains(s, "@") && !strings.Contains(s, "@sha256:") {
+		return errors.New("holds an @; write host[:port]/path and give user and password in source.auth.username and source.auth.password")
+	}
+	if strings.ContainsAny(s, " \t\r\n") {
+		return fmt.Errorf("%s holds a blank; write host[:port]/path", quote(s))
+	}
+	return nil
+}
+
+func checkAddress(s string) error {
+	_, port, err := net.SplitHostPort(s)
+	if err != nil {
+		return fmt.Errorf("%s is no address to listen at; write :PORT or HOST:PORT (an IPv6 host in brackets)", quote(s))
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || strconv.FormatUint(n, 10) != port {
+		return fmt.Errorf("port %s is not allowed; allowed is a number from 0 to 65535", quote(port))
+	}
+	return nil
+}
+
+// checkURL quotes nothing: the paths of web hooks often hold a token.
+func checkURL(s string) error {
+	u, err := url.Parse(s)
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+		return errors.New("is no URL; allowed is http://… or https://…")
+	}
+	return nil
+}
+
+var dnsLabel = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`)
+
+func checkSourceName(s string) error {
+	if !dnsLabel.MatchString(s) {
+		return fmt.Errorf("%s is not allowed; allowed are up to 63 small letters, digits and inner dashes", quote(s))
+	}
+	return nil
+}

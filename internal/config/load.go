@@ -1,0 +1,214 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+)
+
+// DefaultFile is read if it is there and no other file is named.
+const DefaultFile = "/etc/specman/config.yaml"
+
+// maxFileSize bounds the configuration file; a large one is not a configuration.
+const maxFileSize = 1 << 20
+
+// LoadOptions is where the configuration comes from.
+type LoadOptions struct {
+	Flags       *Flags   // nil: none
+	Env         []string // NAME=VALUE, as os.Environ gives it
+	DefaultFile string   // read if it is there; empty: none
+
+	// ValidateSelector and ValidateRepository refuse what only their packages can
+	// judge; their errors say what is allowed. nil: not checked.
+	ValidateSelector   func(string) error
+	ValidateRepository func(string) error
+}
+
+// Loaded is the configuration and how it came to be.
+type Loaded struct {
+	Config   Config
+	File     string            // the file that was read; empty: none
+	Origins  map[string]Origin // by key, as `store.dir` or `sources[0].interval`
+	Warnings []string          // one line each, for the log; no secrets in them
+
+	values []value
+	files  []string
+}
+
+// Files lists every file and folder that the configuration depends on: the
+// configuration file itself (even the default one that is not there yet) and what
+// the keys name. A change of any of them is a reason to load again.
+func (l *Loaded) Files() []string { return slices.Clone(l.files) }
+
+// Load reads all layers. A wrong configuration is an [*Error] with every mistake;
+// no other error is returned. It may be called again at any time, with the same
+// options too, to see what changed.
+func Load(opts LoadOptions) (*Loaded, error) {
+	l := &loader{opts: opts, keys: opts.keys(), vars: newVariables(opts.Env)}
+	file, path := l.readFile()
+	env := l.readEnv()
+	flags := l.readFlags()
+
+	loaded := l.assemble(file, env, flags)
+	if len(l.mistakes) > 0 {
+		return nil, &Error{Mistakes: l.mistakes}
+	}
+	loaded.Warnings = append(loaded.Warnings, l.vars.unknown(l.keys)...)
+	loaded.File = path
+	if path == "" {
+		path = l.opts.DefaultFile
+	}
+	loaded.files = filesOf(path, loaded.values)
+	return loaded, nil
+}
+
+// keys is the table with the caller's checks in it.
+func (o LoadOptions) keys() []Key {
+	keys := Keys()
+	for i := range keys {
+		switch keys[i].Name {
+		case "source.select":
+			keys[i].check = o.ValidateSelector
+		case "source.repository":
+			keys[i].check = inTurn(checkRepository, o.ValidateRepository)
+		}
+	}
+	return keys
+}
+
+func inTurn(checks ...func(string) error) func(string) error {
+	return func(s string) error {
+		for _, check := range checks {
+			if check == nil {
+				continue
+			}
+			if err := check(s); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+// loader is one run of Load.
+type loader struct {
+	opts     LoadOptions
+	keys     []Key
+	vars     variables
+	mistakes []Mistake
+}
+
+func (l *loader) report(key string, at Origin, problem string) {
+	l.mistakes = append(l.mistakes, Mistake{Key: key, Origin: at, Problem: problem})
+}
+
+// readFile reads the file that flag, variable or default name, and says which.
+func (l *loader) readFile() (layer, string) {
+	path, optional := l.opts.DefaultFile, true
+	if p, ok := l.vars[configEnv]; ok {
+		path, optional = p, false
+	}
+	if f := l.opts.Flags; f != nil && len(f.file.texts) > 0 {
+		path, optional = f.file.last(), false
+		if path == "" {
+			l.report("config", fromFlag("config"), "names no file; give it a path or leave it out")
+			return layer{}, ""
+		}
+	}
+	if path == "" {
+		return layer{}, ""
+	}
+	data, err := readLimited(path)
+	if optional && errors.Is(err, fs.ErrNotExist) {
+		return layer{}, ""
+	}
+	place := func(line int) Origin { return Origin{From: "file", Name: path, Line: line} }
+	if err != nil {
+		l.report("", place(0), fmt.Sprintf("cannot be read: %v", withoutPath(err)))
+		return layer{}, path
+	}
+	reader := &yamlReader{keys: l.keys, place: place, report: l.report}
+	return reader.document(data), path
+}
+
+func readLimited(path string) ([]byte, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	data, err := io.ReadAll(io.LimitReader(file, maxFileSize+1))
+	if err == nil && len(data) > maxFileSize {
+		return nil, fmt.Errorf("it is larger than %s", formatSize(maxFileSize))
+	}
+	return data, err
+}
+
+// withoutPath drops the path that the message names already.
+func withoutPath(err error) error {
+	var pathErr *fs.PathError
+	if errors.As(err, &pathErr) {
+		return pathErr.Err
+	}
+	return err
+}
+
+func (l *loader) readEnv() layer {
+	out := layer{values: settings{}}
+	for _, k := range l.keys {
+		text, ok := l.vars[k.Env()]
+		if !ok {
+			continue
+		}
+		out.values[k.Name] = l.parsed(k.Name, fromEnv(k.Env()), func() (any, error) { return k.parse(text) })
+	}
+	if text, ok := l.vars[sourcesEnv]; ok {
+		out.sources = l.sourcesFromText(text, fromEnv(sourcesEnv))
+	}
+	return out
+}
+
+func (l *loader) readFlags() layer {
+	out := layer{values: settings{}}
+	if l.opts.Flags == nil {
+		return out
+	}
+	for _, k := range l.keys {
+		flag := l.opts.Flags.keys[k.Flag()]
+		if len(flag.texts) == 0 {
+			continue
+		}
+		out.values[k.Name] = l.parsed(k.Name, fromFlag(k.Flag()), func() (any, error) { return flag.parse(k) })
+	}
+	if flag := l.opts.Flags.keys[sourcesKey]; len(flag.texts) > 0 {
+		out.sources = l.sourcesFromText(flag.last(), fromFlag(sourcesKey))
+	}
+	return out
+}
+
+func (l *loader) parsed(name string, at Origin, parse func() (any, error)) setting {
+	value, err := parse()
+	if err != nil {
+		l.report(name, at, err.Error())
+		return setting{origin: at}
+	}
+	return setting{value: value, origin: at}
+}
+
+// sourcesFromText reads the list of sources from a variable or flag.
+func (l *loader) sourcesFromText(text string, at Origin) *sourceList {
+	reader := &yamlReader{keys: l.keys, place: func(int) Origin { return at }, report: l.report}
+	if !strings.HasPrefix(strings.TrimSpace(text), "[") {
+		l.report(sourcesKey, at, `is no list of sources; write a JSON array of objects, as [{"name":"a","repository":"host/path"}]`)
+		return &sourceList{origin: at}
+	}
+	root := reader.parse([]byte(text))
+	if root == nil {
+		return &sourceList{origin: at}
+	}
+	return reader.sources(root, 0)
+}
