@@ -249,3 +249,9 @@ func seconds(t time.Time) int64 {
 	}
 	return t.Unix()
 }
+
+// Has says whether the sealed tree serves a path.
+func (st *Staging) Has(name string) bool {
+	_, ok := st.sealed.find(name)
+	return ok
+}

@@ -174,27 +174,29 @@ func (s *Store) demote(st *state, served *View) {
 
 // buildView loads the trees of releases and lays them over each other. The
 // caller owns the one hold that the view begins with.
-func (s *Store) buildView(keys []ReleaseKey) (*View, error) {
-	v := &View{loaded: &s.loaded}
-	v.holders.Store(1)
+func (s *Store) buildView(keys []ReleaseKey) (v *View, err error) {
 	st := s.state.Load()
+	var releases []Release
+	var trees []*tree
+	defer func() {
+		if err != nil {
+			for _, t := range trees {
+				s.loaded.give(t.layer)
+			}
+		}
+	}()
 	for _, k := range keys {
 		r := st.release(k)
 		if r == nil {
-			v.Close()
 			return nil, fmt.Errorf("release %s (%s): %w", k.Tag, k.Manifest, ErrNotHeld)
 		}
 		t, err := s.loaded.take(r.Layer)
 		if err != nil {
-			v.Close()
 			return nil, err
 		}
-		v.releases = append(v.releases, *r)
-		v.trees = append(v.trees, t)
+		releases, trees = append(releases, *r), append(trees, t)
 	}
-	v.overlay = newOverlay(v.trees)
-	v.id = viewID(v.releases)
-	return v, nil
+	return s.viewOf(releases, trees), nil
 }
 
 // date notes since when each content is served at its path: since before holds

@@ -54,6 +54,12 @@ func (v *View) Releases() []Release { return v.releases }
 // Coverage returns what is served of each release, in the order of Releases.
 func (v *View) Coverage() []Coverage { return v.stats }
 
+// Skipped returns the entries of a release's archive that are not served, by the
+// release's place in Releases, and how many there are, named or not.
+func (v *View) Skipped(release int) (named []Skipped, total int) {
+	return v.trees[release].skipped, v.trees[release].skippedTotal
+}
+
 // Files returns how many files the view serves, and how many bytes they are.
 func (v *View) Files() (files int, bytes int64) { return v.files, v.bytes }
 

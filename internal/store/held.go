@@ -1,0 +1,92 @@
+package store
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// Releases returns all that are held, in no particular order.
+func (s *Store) Releases() []Release { return slices.Clone(s.state.Load().Releases) }
+
+// Held returns a release whose tree is in the store; ok is false also where the
+// tree is missing or its index damaged, so that it will be fetched again.
+func (s *Store) Held(key ReleaseKey) (r Release, ok bool) {
+	if found := s.state.Load().release(key); found != nil && s.HasTree(found.Layer) {
+		return *found, true
+	}
+	return Release{}, false
+}
+
+// Following returns what a source contributes, top first.
+func (s *Store) Following(source string) []Contribution {
+	return slices.Clone(s.state.Load().Following[source])
+}
+
+// Pinned returns what holds the served view where it is, nil if nothing does.
+func (s *Store) Pinned() *Pin { return s.state.Load().Pin }
+
+// Served returns the record of the served view, nil before there is one.
+func (s *Store) Served() *ViewRecord { return s.state.Load().View }
+
+// History returns the views that were served before, newest first.
+func (s *Store) History() []ViewRecord { return slices.Clone(s.state.Load().History) }
+
+// Events returns what happened, oldest first, as far back as it is kept.
+func (s *Store) Events() []Event { return slices.Clone(s.state.Load().Events) }
+
+// Note adds an event for people to look up later.
+func (s *Store) Note(kind, source, message string) error {
+	return s.change(func(next *state) { next.event(time.Now(), kind, source, "%s", message) })
+}
+
+// Refusals returns what is remembered as refused of a source.
+func (s *Store) Refusals(source string) []Refusal {
+	return slices.DeleteFunc(slices.Clone(s.state.Load().Refused), func(r Refusal) bool { return r.Source != source })
+}
+
+// Refuse remembers a refusal, in place of an earlier one of the same manifest
+// under the same tag.
+func (s *Store) Refuse(r Refusal) error {
+	return s.change(func(next *state) {
+		next.Refused = append(slices.DeleteFunc(next.Refused, func(o Refusal) bool {
+			return o.Source == r.Source && o.Manifest == r.Manifest && o.Tag == r.Tag
+		}), r)
+		next.Refused = next.Refused[max(0, len(next.Refused)-maxRefusals):]
+		next.event(r.At, "refused", r.Source, "%s (%s) at %s: %s", r.Tag, r.Manifest, r.Stage, r.Reason)
+	})
+}
+
+// Forgotten says whether a manifest was taken out by Forget.
+func (s *Store) Forgotten(manifest digest.Digest) bool {
+	return slices.Contains(s.state.Load().Forgotten, manifest)
+}
+
+// change writes a changed state that does not touch what is served.
+func (s *Store) change(f func(next *state)) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	next := s.state.Load().clone()
+	f(next)
+	return s.save(next)
+}
+
+// AcquireTree returns a view, held, of one tree alone, whether a release names
+// it or not. Its releases have no more than the layer.
+func (s *Store) AcquireTree(layer digest.Digest) (*View, error) {
+	t, err := s.loaded.take(layer)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrNotHeld, err)
+	}
+	return s.viewOf([]Release{{Layer: layer}}, []*tree{t}), nil
+}
+
+// viewOf lays taken trees over each other. The view begins with one hold, the
+// caller's.
+func (s *Store) viewOf(releases []Release, trees []*tree) *View {
+	v := &View{overlay: newOverlay(trees), id: viewID(releases), releases: releases, trees: trees, loaded: &s.loaded}
+	v.holders.Store(1)
+	return v
+}
