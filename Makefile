@@ -1,0 +1,84 @@
+# Specman: `make help` lists what can be made.
+#
+# A fresh machine needs Go, git, make and a C compiler (for the race detector).
+# Everything else is built from pinned Go modules, or said by name if it is missing.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# Both are empty outside a git checkout; the program then says so.
+VERSION  ?= $(patsubst v%,%,$(shell git describe --tags --dirty 2>/dev/null))
+REVISION ?= $(shell git describe --match= --always --abbrev=40 --dirty=-modified 2>/dev/null)
+LDFLAGS  := -s -w -X main.version=$(VERSION) -X main.revision=$(REVISION)
+
+# The tests of this many packages run at a time: each may start registries.
+PACKAGES_AT_A_TIME ?= 2
+BENCH    ?= .
+FUZZTIME ?= 30s
+
+# Prints the path of a test tool, built first if it is missing.
+TOOL := go run ./internal/testenv/cmd/tools
+
+##@ Specman
+.PHONY: build
+build: ## Build bin/specman
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/specman ./cmd/specman
+
+.PHONY: run
+run: build ## Serve a copy of examples/www (.run/www) from an OCI layout; no registry needed
+	examples/run.sh layout
+
+.PHONY: run-zot
+run-zot: build ## The same through a real zot on loopback
+	examples/run.sh zot "$$($(TOOL) zot)"
+
+.PHONY: push
+push: ## Push .run/www again while run or run-zot runs in another terminal
+	examples/run.sh push
+
+##@ Checks
+.PHONY: lint
+lint: ## Check formatting, go vet and staticcheck (staticcheck.conf)
+	@unformatted=$$(gofmt -l cmd examples internal test); \
+	if [[ -n $$unformatted ]]; then echo "not formatted, run gofmt -w on:"; echo "$$unformatted"; exit 1; fi
+	go vet ./...
+	"$$($(TOOL) staticcheck)" ./...
+
+.PHONY: test
+test: tools ## Run all tests with the race detector, against real registries
+	go vet ./...
+	go test -race -timeout 20m -p $(PACKAGES_AT_A_TIME) ./...
+
+.PHONY: bench
+bench: ## Run the benchmarks; BENCH=regexp picks some
+	go test -run '^$$' -bench '$(BENCH)' -benchmem -timeout 60m -p 1 ./...
+
+.PHONY: torture
+torture: tools ## Tests at full length (SPECMAN_TORTURE=1), then each fuzz target for FUZZTIME
+	SPECMAN_TORTURE=1 go test -race -count 1 -timeout 80m -p 1 ./...
+	test/fuzz.sh $(FUZZTIME)
+
+##@ Packages
+.PHONY: image
+image: ## Build the container image with docker, podman or buildah
+	VERSION='$(VERSION)' REVISION='$(REVISION)' test/image.sh
+
+.PHONY: chart
+chart: ## Package the Helm chart into dist/
+	"$$($(TOOL) helm)" package deploy/helm/specman --destination dist
+
+##@ Housekeeping
+.PHONY: tools
+tools: ## Build the real registries, oras and the linter that tests use (once, into .cache/tools)
+	@$(TOOL) oras registry staticcheck zot
+
+.PHONY: clean
+clean: ## Remove what was built and what run left; the tools in .cache stay
+	rm -rf bin dist .run
+
+.PHONY: help
+help: ## List the targets
+	@awk 'BEGIN { FS = ":.*## " } \
+		/^##@ / { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
