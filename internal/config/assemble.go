@@ -42,8 +42,8 @@ func (l *loader) assemble(layers ...layer) *Loaded {
 	} else {
 		l.refuseBoth(merged)
 		l.checkNames(list)
-		for i, entry := range list.entries {
-			loaded.add(l, entry, sourceAt(i))
+		for _, entry := range list.entries {
+			loaded.add(l, entry)
 		}
 	}
 	l.checkServer(merged)
@@ -52,7 +52,8 @@ func (l *loader) assemble(layers ...layer) *Loaded {
 }
 
 // add appends one entry of `sources`.
-func (loaded *Loaded) add(l *loader, entry sourceEntry, shown string) {
+func (loaded *Loaded) add(l *loader, entry sourceEntry) {
+	shown := entry.shown
 	merged := overlay(l.keys, entry.values)
 	source := decode(merged).Source
 	source.Name, _ = entry.name.value.(string)

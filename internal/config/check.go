@@ -29,8 +29,8 @@ func checkRepository(s string) error {
 		return errors.New("begins with http://; write host[:port]/path and set source.plainHTTP to true")
 	}
 	// Before anything that quotes the value: the user part holds a password.
-	if strings.Contains(s, "@") && !strings.Contains(s, "@sha256:") {
-		return errors.New("holds an @; write host[:port]/path and give user and password in source.auth.username and source.auth.password")
+	if strings.Contains(s, "@") {
+		return errors.New("holds an @; write host[:port]/path, give user and password in source.auth.*, and a digest in source.select")
 	}
 	if strings.ContainsAny(s, " \t\r\n") {
 		return fmt.Errorf("%s holds a blank; write host[:port]/path", quote(s))

@@ -73,27 +73,27 @@ func (l *loader) checkServer(s settings) {
 // refuseBoth reports every key of `source` that is set beside `sources`.
 func (l *loader) refuseBoth(s settings) {
 	for _, k := range l.keys {
-		if set := s[k.Name]; k.inSource() && set.origin != fromDefault {
-			l.report(k.Name, set.origin, "is set beside `sources`; move it into an entry of `sources`, or use `source` alone")
+		if k.inSource() && s.given(k.Name) {
+			l.report(k.Name, s[k.Name].origin, "is set beside `sources`; move it into an entry of `sources`, or use `source` alone")
 		}
 	}
 }
 
 // checkNames wants a name for every entry, and no name twice.
 func (l *loader) checkNames(list *sourceList) {
-	first := map[string]int{}
-	for i, entry := range list.entries {
-		shown := sourceAt(i) + ".name"
+	first := map[string]string{}
+	for _, entry := range list.entries {
+		shown := entry.shown + ".name"
 		name, ok := entry.name.value.(string)
-		switch j, taken := first[name]; {
+		switch other, taken := first[name]; {
 		case !ok && entry.named:
 			// Its value was wrong, and has been reported.
 		case !ok:
 			l.report(shown, entry.origin, "is missing; every entry of `sources` needs one")
 		case taken:
-			l.report(shown, entry.name.origin, fmt.Sprintf("%s is %s's too; names must differ", quote(name), sourceAt(j)))
+			l.report(shown, entry.name.origin, fmt.Sprintf("%s is %s's too; names must differ", quote(name), other))
 		default:
-			first[name] = i
+			first[name] = entry.shown
 		}
 	}
 }

@@ -63,7 +63,7 @@ func (v *flagValue) parse(k Key) (any, error) {
 	if k.Kind != List {
 		return k.parse(v.last())
 	}
-	var all []string
+	all := []string{} // not nil: it prints as an empty list
 	for _, text := range v.texts {
 		items, err := splitList(text)
 		if err != nil {

@@ -50,6 +50,7 @@ type sourceList struct {
 
 // sourceEntry is one item of `sources`; its values are named as those of `source`.
 type sourceEntry struct {
+	shown  string // sources[0], as messages call it
 	origin Origin
 	name   setting
 	named  bool // a name is there, if perhaps a wrong one

@@ -73,7 +73,7 @@ func put(parent *yaml.Node, path []string, leaf *yaml.Node) {
 	child := childOf(parent, name, kind)
 	if isItem {
 		var i int
-		_, _ = fmt.Sscanf(index, "%d]", &i) // our own name, made by sourceAt
+		_, _ = fmt.Sscanf(index, "%d]", &i) // a name of our own making
 		for len(child.Content) <= i {
 			child.Content = append(child.Content, &yaml.Node{Kind: yaml.MappingNode})
 		}

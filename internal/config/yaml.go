@@ -22,14 +22,6 @@ type yamlReader struct {
 	merges int // `<<` followed so far
 }
 
-// maxMerges bounds what `<<` can ask for: merges may nest, and name themselves.
-const maxMerges = 1000
-
-// pair is one `key: value` of a mapping, merges resolved.
-type pair struct {
-	key, value *yaml.Node
-}
-
 // document reads a configuration file.
 func (r *yamlReader) document(data []byte) layer {
 	out := layer{values: settings{}}
@@ -96,9 +88,9 @@ func (r *yamlReader) sources(node *yaml.Node, line int) *sourceList {
 		return list
 	}
 	for i, item := range node.Content {
-		shown := sourceAt(i)
+		shown := fmt.Sprintf("%s[%d]", sourcesKey, i)
 		item = resolve(item)
-		entry := sourceEntry{origin: r.place(item.Line), values: settings{}}
+		entry := sourceEntry{shown: shown, origin: r.place(item.Line), values: settings{}}
 		if item.Kind != yaml.MappingNode {
 			r.report(shown, r.place(item.Line), "is "+describe(item)+"; allowed are the keys of `source` and a name")
 			continue
@@ -117,8 +109,6 @@ func (r *yamlReader) sources(node *yaml.Node, line int) *sourceList {
 	return list
 }
 
-func sourceAt(i int) string { return fmt.Sprintf("%s[%d]", sourcesKey, i) }
-
 var sourceName = Key{Name: "name", Kind: Text, Required: true, check: checkSourceName}
 
 // section reads the pairs of one mapping. path names it as the table does, shown
@@ -126,6 +116,11 @@ var sourceName = Key{Name: "name", Kind: Text, Required: true, check: checkSourc
 func (r *yamlReader) section(pairs []pair, path, shown string, into settings) {
 	for _, p := range pairs {
 		name, shownName := join(path, p.key.Value), join(shown, p.key.Value)
+		if strings.Contains(p.key.Value, ".") {
+			// It would be taken for the nested key, and so escape the check for double ones.
+			r.report(quoteKey(shownName), r.place(p.key.Line), "unknown key; in a file each part of a name stands on a line of its own, indented below the one before")
+			continue
+		}
 		if i := slices.IndexFunc(r.keys, func(k Key) bool { return k.Name == name }); i >= 0 {
 			into[name] = r.value(r.keys[i], p, shownName)
 			continue
@@ -156,6 +151,8 @@ func (r *yamlReader) below(section string) []string {
 	return names
 }
 
+// didYouMean is the end of the message for an unknown key. In an entry of `sources`
+// only the keys of a source are offered.
 func (r *yamlReader) didYouMean(name, path, shown string) string {
 	candidates := []string{"source", sourcesKey, "store", "gate", "http", "ops", "control", "webhook", "log"}
 	for _, k := range r.keys {
@@ -163,76 +160,14 @@ func (r *yamlReader) didYouMean(name, path, shown string) string {
 			candidates = append(candidates, k.Name)
 		}
 	}
-	switch best := nearest(name, candidates); {
-	case best == "":
+	best := nearest(name, candidates)
+	if best == "" {
 		return "; `specman config --help` lists the known ones"
-	case best == name:
-		// The dotted name as one key: right for flags, wrong in a file.
-		return "; in a file each part of the name stands on a line of its own, indented below the one before"
-	default:
-		if rest, ok := strings.CutPrefix(best, path+"."); ok && path != shown {
-			best = join(shown, rest)
-		}
-		return "; did you mean " + best + "?"
 	}
-}
-
-// pairs lists a mapping's keys and values, with what `<<` merges in behind those
-// that stand there themselves.
-func (r *yamlReader) pairs(mapping *yaml.Node, shown string) []pair {
-	var found, merged []pair
-	lines := map[string]int{}
-	for i := 0; i+1 < len(mapping.Content); i += 2 {
-		key, value := resolve(mapping.Content[i]), mapping.Content[i+1]
-		switch {
-		case key.Kind != yaml.ScalarNode:
-			r.report(shown, r.place(key.Line), "has "+describe(key)+" for a key; allowed is text")
-		case key.ShortTag() == "!!merge":
-			merged = append(merged, r.merged(resolve(value), shown)...)
-		case lines[key.Value] > 0:
-			r.report(quoteKey(join(shown, key.Value)), r.place(key.Line),
-				fmt.Sprintf("stands here a second time, after line %d; keep one of the two", lines[key.Value]))
-		default:
-			lines[key.Value] = key.Line
-			found = append(found, pair{key, value})
-		}
+	if rest, ok := strings.CutPrefix(best, path+"."); ok {
+		best = join(shown, rest)
 	}
-	for _, p := range merged {
-		if lines[p.key.Value] == 0 {
-			lines[p.key.Value] = p.key.Line
-			found = append(found, p)
-		}
-	}
-	return found
-}
-
-func (r *yamlReader) merged(node *yaml.Node, shown string) []pair {
-	if r.merges++; r.merges > maxMerges {
-		if r.merges == maxMerges+1 {
-			r.report(shown, r.place(node.Line), "merges (<<) too much, or itself")
-		}
-		return nil
-	}
-	switch node.Kind {
-	case yaml.MappingNode:
-		return r.pairs(node, shown)
-	case yaml.SequenceNode:
-		var all []pair
-		for _, item := range node.Content {
-			all = append(all, r.merged(resolve(item), shown)...)
-		}
-		return all
-	}
-	r.report(shown, r.place(node.Line), "merges (<<) "+describe(node)+"; allowed is an alias of a section")
-	return nil
-}
-
-// resolve follows an alias to what it stands for.
-func resolve(node *yaml.Node) *yaml.Node {
-	if node.Kind == yaml.AliasNode {
-		return node.Alias
-	}
-	return node
+	return "; did you mean " + best + "?"
 }
 
 func join(path, name string) string {
