@@ -50,7 +50,7 @@ func (s *Store) GC(dryRun bool) (Garbage, error) {
 		if s.loaded.inUse(layer) {
 			continue // by a slow reader; the next GC takes it
 		}
-		if err := s.discardTree(layer); err != nil {
+		if _, err := s.putAside(layer); err != nil {
 			errs = append(errs, err)
 			continue
 		}
@@ -117,16 +117,20 @@ func (s *Store) unnamed(st *state, now time.Time, dryRun bool) ([]digest.Digest,
 	return out, nil
 }
 
-// discardTree takes a tree away: first its name, at once, then its files.
-func (s *Store) discardTree(layer digest.Digest) error {
+// putAside moves a tree's folder into staging and removes it there, once nobody
+// reads it any more. It reports whether somebody does.
+func (s *Store) putAside(layer digest.Digest) (held bool, err error) {
 	aside, err := os.MkdirTemp(filepath.Join(s.dir, stagingFolder), "gone-*")
 	if err != nil {
-		return spaceError(err)
+		return false, spaceError(err)
 	}
 	if err := os.Rename(filepath.Join(s.dir, treesFolder, treeName(layer)), filepath.Join(aside, "tree")); err != nil {
-		return err
+		return false, err
 	}
 	step("gc: renamed")
 	delete(s.orphans, layer)
-	return os.RemoveAll(aside)
+	if s.loaded.replaced(layer, aside) {
+		return true, nil
+	}
+	return false, os.RemoveAll(aside)
 }

@@ -1,26 +1,24 @@
 package store
 
 import (
+	"crypto/sha256"
+	"os"
 	"sync"
 
 	"github.com/opencontainers/go-digest"
 )
 
-// loadedTrees are the trees of the views that somebody holds, or could ask
-// for: each is loaded once and shared.
+// loadedTrees are the trees of the views that somebody holds: each is loaded
+// once and shared.
 type loadedTrees struct {
-	dir   string
-	mu    sync.Mutex
-	trees map[digest.Digest]*sharedTree
-}
+	dir string
 
-type sharedTree struct {
-	*tree
-	users int
+	mu    sync.Mutex
+	trees map[digest.Digest]*tree
 }
 
 func (l *loadedTrees) init(dir string) {
-	l.dir, l.trees = dir, make(map[digest.Digest]*sharedTree)
+	l.dir, l.trees = dir, make(map[digest.Digest]*tree)
 }
 
 // take returns the tree of a layer; each take needs a give.
@@ -29,34 +27,45 @@ func (l *loadedTrees) take(layer digest.Digest) (*tree, error) {
 	defer l.mu.Unlock()
 	t := l.trees[layer]
 	if t == nil {
-		opened, err := openTree(l.dir, layer)
-		if err != nil {
+		var err error
+		if t, err = openTree(l.dir, layer); err != nil {
 			return nil, err
 		}
-		t = &sharedTree{tree: opened}
 		l.trees[layer] = t
 	}
 	t.users++
-	return t.tree, nil
+	return t, nil
 }
 
-func (l *loadedTrees) give(layer digest.Digest) {
+func (l *loadedTrees) give(t *tree) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if t.users--; t.users > 0 {
+		return
+	}
+	t.root.Close()
+	if l.trees[t.layer] == t {
+		delete(l.trees, t.layer)
+	}
+	if t.aside != "" {
+		// It lies in staging, so what cannot be removed now goes at the next start.
+		os.RemoveAll(t.aside)
+	}
+}
+
+// replaced notes that the folder of a layer has moved aside. Who holds the tree
+// goes on reading it there; who takes it from now on gets the new one. It
+// reports whether anybody holds it.
+func (l *loadedTrees) replaced(layer digest.Digest, aside string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	t := l.trees[layer]
-	if t.users--; t.users == 0 {
-		delete(l.trees, layer)
-		t.root.Close()
+	if t == nil {
+		return false
 	}
-}
-
-// peek opens a tree and lets go of it at once.
-func (l *loadedTrees) peek(layer digest.Digest) (*tree, error) {
-	t, err := l.take(layer)
-	if err == nil {
-		l.give(layer)
-	}
-	return t, err
+	t.aside = aside
+	delete(l.trees, layer)
+	return true
 }
 
 // inUse says whether a view has the tree.
@@ -64,4 +73,27 @@ func (l *loadedTrees) inUse(layer digest.Digest) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.trees[layer] != nil
+}
+
+// openCopy opens a file with the same content in another loaded tree. It is the
+// way out when a file is damaged, so it may take its time.
+func (l *loadedTrees) openCopy(sum [sha256.Size]byte, but *tree) (*os.File, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, t := range l.trees {
+		for rec := range t.records {
+			r := &t.records[rec]
+			if r.kind != File || r.sum != sum || r.real != int32(rec) || t == but && t.isDamaged(int32(rec)) {
+				continue
+			}
+			// A hard link shares the damage: only bytes that are right count.
+			if f, err := t.open(int32(rec)); err == nil {
+				if hashFile(f) == sum {
+					return f, true
+				}
+				f.Close()
+			}
+		}
+	}
+	return nil, false
 }

@@ -35,12 +35,14 @@ type state struct {
 	Releases []Release `json:"releases"`
 	// Following is what each source contributes to the view, top first.
 	Following map[string][]Contribution `json:"following"`
-	View      *ViewRecord               `json:"view,omitempty"`
-	History   []ViewRecord              `json:"history"` // views that were served before, newest first
-	Pin       *Pin                      `json:"pin,omitempty"`
-	Refused   []Refusal                 `json:"refused"`
-	Forgotten []digest.Digest           `json:"forgotten"`
-	Events    []Event                   `json:"events"` // oldest first
+	View      *ViewRecord               `json:"view,omitempty"` // the served one
+	// History is every view that following led to, newest first, the served one
+	// included if it is one of them.
+	History   []ViewRecord    `json:"history"`
+	Pin       *Pin            `json:"pin,omitempty"`
+	Refused   []Refusal       `json:"refused"`
+	Forgotten []digest.Digest `json:"forgotten"`
+	Events    []Event         `json:"events"` // oldest first
 	// HighWater is the latest moment at which what is served changed.
 	HighWater time.Time `json:"highWater"`
 }
@@ -56,14 +58,18 @@ type Contribution struct {
 type ViewRecord struct {
 	ID       string       `json:"id"`
 	Releases []ReleaseKey `json:"releases"` // top first
-	Since    time.Time    `json:"since"`
+	Since    time.Time    `json:"since"`    // when it was last begun to be served
+	// Number counts the views in the order in which they were first served; a
+	// step back goes to a lower one.
+	Number int `json:"number"`
 }
 
 // Pin holds the served view where it is.
 type Pin struct {
 	View   string    `json:"view"`
+	Number int       `json:"number"` // of the view in the history, 0 for one that following never led to
 	Since  time.Time `json:"since"`
-	Reason string    `json:"reason"` // "rollback to …" or "pin to …"
+	Reason string    `json:"reason"` // what was asked for, for people
 }
 
 // Refusal remembers a manifest that was refused for good reason, and what the

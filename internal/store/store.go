@@ -183,20 +183,26 @@ func (s *Store) Dir() string { return s.dir }
 // is used by others.
 func (s *Store) OnSwap(f func(*View)) { s.onSwap = append(s.onSwap, f) }
 
-// HasTree says whether the tree of a layer is held, whole as far as its index tells.
+// HasTree says whether the tree of a layer is held, whole as far as is known.
 func (s *Store) HasTree(layer digest.Digest) bool {
-	_, err := s.loaded.peek(layer)
-	return err == nil
+	t, err := s.loaded.take(layer)
+	if err != nil {
+		return false
+	}
+	defer s.loaded.give(t)
+	return t.whole()
 }
 
-// publish gives a complete, durable folder of staging its final name.
+// publish gives a complete, durable folder of staging its final name. Where a
+// damaged tree has that name, the new one takes its place in every view that
+// is made from now on, the served one included.
 func (s *Store) publish(folder string, layer digest.Digest) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	final := filepath.Join(s.dir, treesFolder, treeName(layer))
+	repaired := false
 	if _, err := os.Lstat(final); err == nil {
-		// It was damaged, or nobody would have fetched it again.
-		if err := s.discardTree(layer); err != nil {
+		if repaired, err = s.putAside(layer); err != nil {
 			return fmt.Errorf("put the damaged tree of %s aside: %w", layer, err)
 		}
 	} else if !errors.Is(err, fs.ErrNotExist) {
@@ -210,6 +216,26 @@ func (s *Store) publish(folder string, layer digest.Digest) error {
 		return fmt.Errorf("publish the tree of %s: %w", layer, err)
 	}
 	step("tree: published")
+	if repaired {
+		return s.reload()
+	}
+	return nil
+}
+
+// reload serves the same view anew, from the trees that are on disk now.
+func (s *Store) reload() error {
+	s.versions.drop()
+	old := s.current.Load()
+	if old == nil {
+		return nil
+	}
+	v, err := s.buildView(old.keys())
+	if err != nil {
+		return fmt.Errorf("load the repaired tree: %w", err)
+	}
+	v.date(time.Time{}, old)
+	s.current.Store(v)
+	old.Close()
 	return nil
 }
 

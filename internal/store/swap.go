@@ -77,12 +77,19 @@ func (s *Store) Follow(source string, order []Contribution) (swapped bool, err e
 }
 
 // desired is the view that following leads to: what each source contributes,
-// the first source on top.
+// the first source on top, imports below them all.
 func (s *Store) desired(st *state) []ReleaseKey {
 	var keys []ReleaseKey
-	for _, source := range append(slices.Clone(s.opts.Sources), ImportSource) {
+	tags := make(map[string]bool)
+	for _, source := range s.opts.Sources {
 		for _, c := range st.Following[source] {
+			tags[c.Tag] = true
 			keys = append(keys, ReleaseKey{source, c.Tag, c.Manifest})
+		}
+	}
+	for _, c := range st.Following[ImportSource] {
+		if !tags[c.Tag] { // an import stands in until a registry holds the tag
+			keys = append(keys, ReleaseKey{ImportSource, c.Tag, c.Manifest})
 		}
 	}
 	return keys
@@ -105,7 +112,7 @@ func (v *View) keys() []ReleaseKey {
 	return keys
 }
 
-// serve makes the view of keys the served one and next the state. Nothing is
+// serve makes the view of keys the served one, and next the state. Nothing is
 // ever replaced by nothing: without keys the served view stays.
 func (s *Store) serve(next *state, keys []ReleaseKey) (swapped bool, err error) {
 	old := s.current.Load()
@@ -118,6 +125,20 @@ func (s *Store) serve(next *state, keys []ReleaseKey) (swapped bool, err error) 
 		return false, fmt.Errorf("lay the releases over each other: %w", err)
 	}
 	now := time.Now()
+	s.date(v, old, now, next)
+	next.record(v, now)
+	s.demote(next, v)
+	next.event(now, "swap", "", "serving %s: %s on top", v.id, v.releases[0].Tag)
+	if err := s.save(next); err != nil {
+		v.Close()
+		return false, err
+	}
+	s.replace(old, v)
+	return true, nil
+}
+
+// date notes since when v's content is served, and when that changed last.
+func (s *Store) date(v, old *View, now time.Time, next *state) {
 	if s.datesOff || now.Before(next.HighWater.Add(time.Second)) {
 		v.date(time.Time{}, old)
 	} else {
@@ -126,17 +147,10 @@ func (s *Store) serve(next *state, keys []ReleaseKey) (swapped bool, err error) 
 	if now.After(next.HighWater) {
 		next.HighWater = now
 	}
-	if next.View != nil && next.View.ID != v.id {
-		next.History = slices.Insert(next.History, 0, *next.View)
-		next.History = next.History[:min(len(next.History), maxHistory)]
-	}
-	next.View = &ViewRecord{ID: v.id, Releases: keys, Since: now.UTC()}
-	s.demote(next, v)
-	next.event(now, "swap", "", "serving %s: %s on top", v.id, v.releases[0].Tag)
-	if err := s.save(next); err != nil {
-		v.Close()
-		return false, err
-	}
+}
+
+// replace is the swap.
+func (s *Store) replace(old, v *View) {
 	s.current.Store(v)
 	step("view: swapped")
 	if old != nil {
@@ -146,7 +160,23 @@ func (s *Store) serve(next *state, keys []ReleaseKey) (swapped bool, err error) 
 	for _, f := range s.onSwap {
 		f(v)
 	}
-	return true, nil
+}
+
+// record makes v the served view, with the place in the history that it has, or
+// a new one.
+func (s *state) record(v *View, now time.Time) {
+	r := ViewRecord{ID: v.id, Releases: v.keys(), Since: now.UTC(), Number: 1}
+	switch {
+	case s.Pin != nil && slices.ContainsFunc(s.History, func(h ViewRecord) bool { return h.ID == v.id && h.Number == s.Pin.Number }):
+		r.Number = s.Pin.Number
+	default:
+		if len(s.History) > 0 {
+			r.Number = s.History[0].Number + 1
+		}
+		s.History = slices.Insert(s.History, 0, r)
+		s.History = s.History[:min(len(s.History), maxHistory)]
+	}
+	s.View = &r
 }
 
 // demote dates the releases that are neither followed nor in the served view.
@@ -181,7 +211,7 @@ func (s *Store) buildView(keys []ReleaseKey) (v *View, err error) {
 	defer func() {
 		if err != nil {
 			for _, t := range trees {
-				s.loaded.give(t.layer)
+				s.loaded.give(t)
 			}
 		}
 	}()

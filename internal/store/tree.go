@@ -7,16 +7,22 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 
 	"github.com/opencontainers/go-digest"
 )
 
 // tree is the unpacked layer of a release: its index, in memory, and its
-// files, below one open root. Immutable.
+// files, below one open root. It is immutable, but for what is found damaged.
 type tree struct {
 	*index
 	layer digest.Digest
 	root  *os.Root
+	// damaged are the records whose files must not be served, nil if all is well.
+	damaged atomic.Pointer[map[int32]bool]
+
+	users int    // guarded by loadedTrees.mu
+	aside string // where the folder was moved to when a repaired one took its name
 }
 
 // errNoTree is what openTree returns where the tree's folder is not there.
@@ -54,5 +60,35 @@ func openTree(dir string, layer digest.Digest) (*tree, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open tree %s: %w", layer, err)
 	}
-	return &tree{index: x, layer: layer, root: root}, nil
+	t := &tree{index: x, layer: layer, root: root}
+	if err := t.readDamage(folder); err != nil {
+		root.Close()
+		return nil, fmt.Errorf("open tree %s: %w", layer, err)
+	}
+	return t, nil
+}
+
+// open opens the file of a record that is no alias. The error wraps ErrDamaged
+// where it is known to be damaged, gone, or not of the published size.
+func (t *tree) open(rec int32) (*os.File, error) {
+	name := t.path(rec)
+	fail := func(why error) (*os.File, error) {
+		return nil, fmt.Errorf("open %q of tree %s: %w", name, t.layer, why)
+	}
+	if damaged := t.damaged.Load(); damaged != nil && (*damaged)[rec] {
+		return fail(ErrDamaged)
+	}
+	f, err := t.root.Open(name)
+	if errors.Is(err, os.ErrNotExist) {
+		return fail(fmt.Errorf("%w: %w", ErrDamaged, err))
+	}
+	if err != nil {
+		return fail(err)
+	}
+	info, err := f.Stat()
+	if err != nil || !info.Mode().IsRegular() || info.Size() != t.records[rec].size {
+		f.Close()
+		return fail(fmt.Errorf("%w: its size is not the published one", ErrDamaged))
+	}
+	return f, nil
 }

@@ -117,28 +117,23 @@ func (v *View) Release(e Entry) *Release {
 	return &v.releases[max(v.nodes[e.node].tree, 0)]
 }
 
-// Open opens a file of the view. The error wraps ErrDamaged where the file is
-// gone or has another size than was published.
+// Open opens a file of the view. A file that is known to be damaged is opened
+// where another tree in memory has the same content; the error wraps ErrDamaged
+// where there is none, and where the file turns out to be gone or of another
+// size than was published.
 func (v *View) Open(e Entry) (*os.File, error) {
 	nd := &v.nodes[e.node]
 	if e.Kind != File {
 		return nil, fmt.Errorf("open %q: is a folder", nd.path(v.trees))
 	}
 	t := v.trees[nd.tree]
-	name := t.path(t.records[nd.rec].real)
-	f, err := t.root.Open(name)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("open %q of tree %s: %w: %w", name, t.layer, ErrDamaged, err)
+	f, err := t.open(t.records[nd.rec].real)
+	if errors.Is(err, ErrDamaged) {
+		if f, ok := v.loaded.openCopy(e.Sum, t); ok {
+			return f, nil
+		}
 	}
-	if err != nil {
-		return nil, fmt.Errorf("open %q of tree %s: %w", name, t.layer, err)
-	}
-	info, err := f.Stat()
-	if err != nil || info.Size() != e.Size || !info.Mode().IsRegular() {
-		f.Close()
-		return nil, fmt.Errorf("open %q of tree %s: %w: its size is not the published one", name, t.layer, ErrDamaged)
-	}
-	return f, nil
+	return f, err
 }
 
 // Close ends the hold. The view and its entries must not be used after it.
@@ -147,7 +142,7 @@ func (v *View) Close() {
 	// after the last holder: the trees are given back only once.
 	if v.holders.Add(-1) == 0 && v.released.CompareAndSwap(false, true) {
 		for _, t := range v.trees {
-			v.loaded.give(t.layer)
+			v.loaded.give(t)
 		}
 	}
 }

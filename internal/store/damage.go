@@ -1,0 +1,102 @@
+package store
+
+import (
+	"crypto/sha256"
+	"errors"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// damageFile lists, in the folder of a tree, the files of it that were found
+// damaged, so that a restart does not serve them again. It goes with the tree
+// when a repaired one takes its place.
+const damageFile = "damaged"
+
+func (t *tree) readDamage(folder string) error {
+	data, err := os.ReadFile(filepath.Join(folder, damageFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	damaged := make(map[int32]bool)
+	for line := range strings.Lines(string(data)) {
+		if rec, ok := t.find(unescape(strings.TrimSuffix(line, "\n"))); ok {
+			damaged[rec] = true
+		}
+	}
+	t.damaged.Store(&damaged)
+	return nil
+}
+
+func (t *tree) isDamaged(rec int32) bool {
+	damaged := t.damaged.Load()
+	return damaged != nil && (*damaged)[rec]
+}
+
+// whole says whether nothing of the tree is known to be damaged.
+func (t *tree) whole() bool { return t.damaged.Load() == nil }
+
+// markDamaged keeps files of a tree from being served, now and after a restart.
+func (s *Store) markDamaged(t *tree, records ...int32) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	damaged := make(map[int32]bool)
+	if old := t.damaged.Load(); old != nil {
+		maps.Copy(damaged, *old)
+	}
+	for _, rec := range records {
+		if damaged[rec] {
+			continue
+		}
+		damaged[rec] = true
+		s.metrics.damaged()
+		s.log.Error("A file of the store is damaged and is not served any more", "path", t.path(rec), "tree", t.layer,
+			"cure", "the next sync fetches the tree anew; `specman verify --repair` does it now")
+	}
+	t.damaged.Store(&damaged)
+	var lines strings.Builder
+	for _, rec := range slices.Sorted(maps.Keys(damaged)) {
+		lines.WriteString(escape(t.path(rec)) + "\n")
+	}
+	path := filepath.Join(s.dir, treesFolder, treeName(t.layer), damageFile)
+	if err := writeFileDurably(path, "", []byte(lines.String())); err != nil {
+		s.log.Warn("The damage cannot be noted on disk; a restart would find it anew", "error", err)
+	}
+}
+
+// Damaged tells the store that what it gave for an entry is not what the index
+// says. It looks itself, and keeps the file from being served if that is so.
+func (s *Store) Damaged(v *View, e Entry) {
+	nd := &v.nodes[e.node]
+	t := v.trees[nd.tree]
+	rec := t.records[nd.rec].real
+	if f, err := t.open(rec); err == nil {
+		defer f.Close()
+		if hashFile(f) == e.Sum {
+			return
+		}
+	} else if !errors.Is(err, ErrDamaged) {
+		return
+	}
+	if !t.isDamaged(rec) {
+		s.markDamaged(t, rec)
+	}
+}
+
+// hashFile returns the sha256 of an open file, from its beginning, and leaves
+// the file there; the zero sum if it cannot be read.
+func hashFile(f *os.File) (sum [sha256.Size]byte) {
+	h := sha256.New()
+	if _, err := io.Copy(h, io.NewSectionReader(f, 0, 1<<62)); err != nil {
+		return sum
+	}
+	h.Sum(sum[:0])
+	return sum
+}

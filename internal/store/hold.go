@@ -1,0 +1,178 @@
+package store
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// Errors of going somewhere.
+var (
+	// ErrAlreadyThere is wrapped where the view asked for is the served one.
+	ErrAlreadyThere = errors.New("it is served already")
+	// ErrNeverOnTop is wrapped where a release is held but no held view has it
+	// on top: it can only be served alone.
+	ErrNeverOnTop = errors.New("no earlier view has it on top")
+)
+
+// Target finds the view to which a rollback or pin would go: by id, or by the
+// tag or manifest digest of the release that lay on top of it, the newest that
+// is held and is not the served one; with alone, of that release by itself.
+// Without a version it is the view before the served one. The error wraps
+// ErrNotHeld, ErrAlreadyThere or ErrNeverOnTop.
+func (s *Store) Target(version string, alone bool) (ViewRecord, error) {
+	st := s.state.Load()
+	if version == "" {
+		return s.before(st)
+	}
+	served := ""
+	if st.View != nil {
+		served = st.View.ID
+	}
+	if version == served {
+		return ViewRecord{}, fmt.Errorf("view %s: %w", version, ErrAlreadyThere)
+	}
+	there := false
+	for _, h := range st.History {
+		top := h.Releases[0]
+		if h.ID != version && (alone || top.Tag != version && top.Manifest != digest.Digest(version)) {
+			continue
+		}
+		if h.ID == served {
+			there = true
+			continue
+		}
+		if s.holds(st, h) {
+			return h, nil
+		}
+	}
+	r := s.tagged(st, version)
+	switch {
+	case r == nil && there:
+		return ViewRecord{}, fmt.Errorf("%s: %w", version, ErrAlreadyThere)
+	case r == nil:
+		return ViewRecord{}, fmt.Errorf("release or view %q: %w", version, ErrNotHeld)
+	case there && !alone:
+		return ViewRecord{}, fmt.Errorf("%s: %w", version, ErrAlreadyThere)
+	case !alone:
+		return ViewRecord{}, fmt.Errorf("release %s (%s) is held, but %w; with --alone it is served by itself", r.Tag, r.Manifest, ErrNeverOnTop)
+	}
+	record := ViewRecord{ID: viewID([]Release{*r}), Releases: []ReleaseKey{r.Key()}}
+	if record.ID == served {
+		return ViewRecord{}, fmt.Errorf("%s alone: %w", version, ErrAlreadyThere)
+	}
+	return record, nil
+}
+
+// before is the newest held view of the history that is older than the served one.
+func (s *Store) before(st *state) (ViewRecord, error) {
+	if st.View == nil {
+		return ViewRecord{}, fmt.Errorf("nothing is served: no view before it is %w", ErrNotHeld)
+	}
+	for _, h := range st.History {
+		if h.Number < st.View.Number && h.ID != st.View.ID && s.holds(st, h) {
+			return h, nil
+		}
+	}
+	return ViewRecord{}, fmt.Errorf("a view before %s: %w", st.View.ID, ErrNotHeld)
+}
+
+// holds says whether all releases of a view are held.
+func (s *Store) holds(st *state, h ViewRecord) bool {
+	return !slices.ContainsFunc(h.Releases, func(k ReleaseKey) bool { return st.release(k) == nil })
+}
+
+// Hold serves a view that Target found and stays there: what sources contribute
+// from then on is held but not served, until Unpin. Reason says, for people,
+// what was asked for. To hold the served view itself is no error here.
+func (s *Store) Hold(target ViewRecord, reason string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	next := s.state.Load().clone()
+	now := time.Now()
+	next.Pin = &Pin{View: target.ID, Number: target.Number, Since: now.UTC(), Reason: reason}
+	next.event(now, "pin", "", "%s: holding %s", reason, target.ID)
+	if _, err := s.serve(next, target.Releases); err != nil {
+		return fmt.Errorf("hold view %s: %w", target.ID, err)
+	}
+	s.metrics.show(s)
+	return nil
+}
+
+// Unpin goes back to following, and to what following leads to now. It reports
+// whether what is served changed.
+func (s *Store) Unpin() (swapped bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	next := s.state.Load().clone()
+	if next.Pin == nil {
+		return false, errors.New("nothing is pinned")
+	}
+	next.event(time.Now(), "unpin", "", "following again; %s was held since %s", next.Pin.View, next.Pin.Since.Format(time.RFC3339))
+	next.Pin = nil
+	if swapped, err = s.serve(next, s.desired(next)); err != nil {
+		return false, fmt.Errorf("go back to following: %w", err)
+	}
+	s.metrics.show(s)
+	return swapped, nil
+}
+
+// Desired returns the view that following leads to, pin or no pin.
+func (s *Store) Desired() ViewRecord {
+	st := s.state.Load()
+	keys := s.desired(st)
+	var releases []Release
+	for _, k := range keys {
+		if r := st.release(k); r != nil {
+			releases = append(releases, *r)
+		}
+	}
+	return ViewRecord{ID: viewID(releases), Releases: keys}
+}
+
+// AcquireRecord returns a view, held, of the releases of a record.
+func (s *Store) AcquireRecord(r ViewRecord) (*View, error) { return s.buildView(r.Releases) }
+
+// Forget takes a release out of what its source contributes, and has its
+// digest neither followed nor fetched until Unforget. The last release that is
+// served cannot be forgotten.
+func (s *Store) Forget(version string) (Release, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := s.state.Load()
+	r := s.tagged(st, version)
+	if r == nil {
+		return Release{}, fmt.Errorf("release %q: %w", version, ErrNotHeld)
+	}
+	next := st.clone()
+	if next.Following == nil {
+		next.Following = make(map[string][]Contribution)
+	}
+	next.Following[r.Source] = slices.DeleteFunc(slices.Clone(next.Following[r.Source]), func(c Contribution) bool { return c.Manifest == r.Manifest })
+	if len(s.desired(next)) == 0 && next.Pin == nil {
+		return Release{}, fmt.Errorf("forget %s (%s): it is all that is served; push another release first", r.Tag, r.Manifest)
+	}
+	next.Forgotten = append(next.Forgotten, r.Manifest)
+	slices.Sort(next.Forgotten)
+	next.Forgotten = slices.Compact(next.Forgotten)
+	next.event(time.Now(), "forget", r.Source, "forgot %s (%s)", r.Tag, r.Manifest)
+	keys := s.desired(next)
+	if next.Pin != nil {
+		keys = next.View.Releases
+	}
+	if _, err := s.serve(next, keys); err != nil {
+		return Release{}, fmt.Errorf("forget %s: %w", cmp.Or(r.Tag, version), err)
+	}
+	return *r, nil
+}
+
+// Unforget undoes Forget.
+func (s *Store) Unforget(manifest digest.Digest) error {
+	return s.change(func(next *state) {
+		next.Forgotten = slices.DeleteFunc(next.Forgotten, func(d digest.Digest) bool { return d == manifest })
+	})
+}
