@@ -62,7 +62,7 @@ torture: tools ## Tests at full length (SPECMAN_TORTURE=1), then each fuzz targe
 ##@ Packages
 .PHONY: image
 image: ## Build the container image with docker, podman or buildah
-	VERSION='$(VERSION)' REVISION='$(REVISION)' test/image.sh
+	VERSION='$(VERSION)' REVISION='$(REVISION)' deploy/image.sh
 
 .PHONY: chart
 chart: ## Package the Helm chart into dist/

@@ -1,5 +1,5 @@
-// Package tools builds the programs that tests and the linter run: real
-// registries, the real oras, the linter itself.
+// Package tools builds the programs that the tests and the Makefile run: real
+// registries, the real oras, the linter, helm.
 //
 // Each is pinned by a module of its own under test/tools, so that none of their
 // dependencies reaches the product's go.mod. A program is built once, into
@@ -49,6 +49,7 @@ var all = map[string]tool{
 	"registry":    {module: "distribution", pkg: "github.com/distribution/distribution/v3/cmd/registry"},
 	"oras":        {module: "oras", pkg: "oras.land/oras/cmd/oras"},
 	"staticcheck": {module: "lint", pkg: "honnef.co/go/tools/cmd/staticcheck"},
+	"helm":        {module: "helm", pkg: "helm.sh/helm/v3/cmd/helm"},
 }
 
 // Names returns the names of all tools, sorted.
