@@ -115,7 +115,7 @@ func knownCommand(cmd *cobra.Command, args []string) error {
 }
 
 func unknownCommand(parent *cobra.Command, name string) error {
-	parent.SuggestionsMinimumDistance = 2 // letters; cobra sets it only where it prints suggestions itself
+	parent.SuggestionsMinimumDistance = min(2, 1+len(name)/5) // letters that may differ
 	cure := fmt.Sprintf("`%s --help` lists the commands", parent.CommandPath())
 	if similar := parent.SuggestionsFor(name); len(similar) > 0 {
 		cure = "did you mean " + strings.Join(similar, " or ") + "?"
