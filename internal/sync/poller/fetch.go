@@ -1,0 +1,191 @@
+package poller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"time"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/specman/specman/internal/store"
+	"github.com/specman/specman/internal/sync/archive"
+	"github.com/specman/specman/internal/sync/oci"
+	"github.com/specman/specman/internal/sync/selector"
+)
+
+// fetch gets the releases whose manifests were fetched, top of the view first.
+func (s *pass) fetch(ctx context.Context) {
+	for _, r := range s.topFirst() {
+		f := r.follow
+		release, err := s.get(ctx, f)
+		var failure *Failure
+		switch {
+		case errors.As(err, &failure):
+			f.failure = failure
+			if failure.refused {
+				s.refuse(f, failure)
+			}
+			if !s.failed(failure) {
+				return
+			}
+			continue
+		case f.passedOver:
+			continue
+		}
+		if err := s.Store.Add(release); err != nil {
+			f.failure = fail(StagePublish, f.Reference, f.registry.String(), err)
+			if !s.failed(f.failure) {
+				return
+			}
+			continue
+		}
+		f.release = &release
+		s.got = append(s.got, f.Reference)
+		if s.Store.Served() == nil {
+			s.contribute() // somebody is waiting for the first tree
+		}
+	}
+}
+
+// topFirst returns what is to be got, as it will lie in the view as far as that
+// can be known before the archives are there.
+func (s *pass) topFirst() []ranked {
+	return s.rank(func(f *follow) *selector.Candidate {
+		if f.manifest == nil {
+			return nil
+		}
+		return &selector.Candidate{Manifest: f.registry.String(), Created: f.manifest.Created}
+	})
+}
+
+// get makes a release of a manifest: its tree is in the store when get returns.
+// The error is a *Failure.
+func (s *pass) get(ctx context.Context, f *follow) (store.Release, error) {
+	m := f.manifest
+	failed := func(stage Stage, err error) (store.Release, error) {
+		return store.Release{}, fail(stage, f.Reference, m.Digest.String(), err)
+	}
+	if s.Verify != nil {
+		if err := s.Verify.Verify(ctx, m); err != nil {
+			return failed(StageVerify, err)
+		}
+	}
+	layer, err := oci.ChooseLayer(m, s.Archive, f.ByPattern && !f.Named)
+	if errors.Is(err, oci.ErrNoArchive) && f.ByPattern && !f.Named {
+		s.passOver(f, err)
+		return store.Release{}, nil
+	}
+	if err == nil {
+		err = layer.Digest.Validate()
+	}
+	if err != nil {
+		failure := fail(StageManifest, f.Reference, m.Digest.String(), err)
+		failure.refused = true
+		return store.Release{}, failure
+	}
+	r := store.Release{
+		Source: s.Name, Tag: f.Reference, Manifest: m.Digest, Layer: layer.Digest,
+		Archive: s.title(layer), Created: m.Created, Fetched: time.Now().UTC(), Size: layer.Size,
+	}
+	if !s.Store.HasTree(layer.Digest) {
+		if failure := s.unpack(ctx, f, layer, &r); failure != nil {
+			return store.Release{}, failure
+		}
+		return r, nil
+	}
+	if err := s.describe(&r, f); err != nil {
+		var failure *Failure
+		if errors.As(err, &failure) {
+			return store.Release{}, failure
+		}
+		return failed(StagePublish, err)
+	}
+	return r, nil
+}
+
+// title is the name under which a layer was pushed.
+func (s *pass) title(layer ocispec.Descriptor) string {
+	if title := layer.Annotations[ocispec.AnnotationTitle]; title != "" {
+		return path.Base(title)
+	}
+	return s.Archive
+}
+
+// passOver names, once, a tag that a pattern matched by chance.
+func (s *pass) passOver(f *follow, why error) {
+	s.log.Info("Passing over "+f.Reference, "reason", why)
+	s.refuse(f, &Failure{Stage: passedOver, Reason: why.Error(), At: time.Now().UTC()})
+	f.passedOver = true
+}
+
+// unpack streams a layer into the store and publishes its tree.
+func (s *pass) unpack(ctx context.Context, f *follow, layer ocispec.Descriptor, r *store.Release) *Failure {
+	failed := func(stage Stage, err error) *Failure {
+		return fail(stage, f.Reference, r.Manifest.String(), err)
+	}
+	if err := s.Store.CheckSpace(layer.Size); err != nil {
+		return failed(StageSpace, err)
+	}
+	s.log.Info("Downloading " + f.Reference)
+	body, err := s.Source.Blob(ctx, layer)
+	if err != nil {
+		return failed(StageDownload, err)
+	}
+	defer body.Close()
+	staging, err := s.Store.NewStaging(layer.Digest)
+	if err != nil {
+		return failed(StageUnpack, err)
+	}
+	defer staging.Discard()
+	report, err := archive.Extract(ctx, body, s.Limits, staging)
+	if err != nil {
+		return failed(StageUnpack, fmt.Errorf("unpack %s of %s: %w", r.Archive, f.Reference, err))
+	}
+	s.log.Info(fmt.Sprintf("filename: %s, isDir: false", r.Archive))
+	skipped := make([]store.Skipped, len(report.Skipped))
+	for n, e := range report.Skipped {
+		skipped[n] = store.Skipped(e)
+	}
+	staging.Skip(skipped, report.SkippedTotal)
+	if err := staging.Seal(); err != nil {
+		return failed(StageUnpack, err)
+	}
+	r.Files, r.Bytes = staging.Files()
+	r.Skipped = report.SkippedTotal
+	r.IndexVersion = s.indexVersion(f.Reference, func(name string) (io.ReadCloser, error) { return staging.Open(name) })
+	if err := s.gate(ctx, f, staging); err != nil {
+		failure := failed(StageGate, err)
+		failure.refused = true
+		failure.Cure = "mend and push it again; if it is meant to be so, `specman sync --force` lets it pass"
+		return failure
+	}
+	s.log.Info("Persisting " + f.Reference)
+	if err := staging.Publish(); err != nil {
+		return failed(StagePublish, err)
+	}
+	return nil
+}
+
+// describe tells of a release what its tree, which is held already, says.
+func (s *pass) describe(r *store.Release, f *follow) error {
+	v, err := s.Store.AcquireTree(r.Layer)
+	if err != nil {
+		return err
+	}
+	defer v.Close()
+	r.Files, r.Bytes = v.Files()
+	_, r.Skipped = v.Skipped(0)
+	r.IndexVersion = s.indexVersion(f.Reference, func(name string) (io.ReadCloser, error) { return openIn(v, name) })
+	return nil
+}
+
+func (s *pass) indexVersion(tag string, open func(string) (io.ReadCloser, error)) string {
+	version, warnings := selector.HighestIndexVersion(open)
+	for _, w := range warnings {
+		s.log.Warn("The index of "+tag+" is read in part", "warning", w)
+	}
+	return version
+}

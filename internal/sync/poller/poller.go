@@ -1,0 +1,131 @@
+package poller
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// watchInterval is how often, while a failed sync waits for the next try, the
+// credentials are looked at for a change.
+const watchInterval = 2 * time.Second
+
+// Poller polls one source. Its methods are safe for concurrent use.
+type Poller struct {
+	Config
+	log *slog.Logger
+
+	running sync.Mutex // one sync at a time
+
+	wake chan struct{} // capacity 1: there are requests
+
+	mu       sync.Mutex
+	requests []request
+	status   Status
+}
+
+// request is somebody who wants a sync now, and may wait for its outcome.
+type request struct {
+	force bool
+	done  chan Outcome // capacity 1
+}
+
+// New returns a poller that does nothing until Run or Once.
+func New(cfg Config) *Poller {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	p := &Poller{Config: cfg, log: cfg.Logger, wake: make(chan struct{}, 1)}
+	if cfg.Name != "default" {
+		p.log = p.log.With("source", cfg.Name)
+	}
+	p.status = Status{Source: cfg.Name, Repository: cfg.Repository}
+	return p
+}
+
+// Run polls until ctx ends. The first sync begins at once.
+func (p *Poller) Run(ctx context.Context) {
+	var pace pace
+	for ctx.Err() == nil {
+		waiting := p.takeRequests()
+		force := false
+		for _, r := range waiting {
+			force = force || r.force
+		}
+		fingerprint := p.Source.Fingerprint()
+		outcome := p.Once(ctx, force)
+		for _, r := range waiting {
+			r.done <- outcome
+		}
+		wait := pace.next(p, outcome)
+		p.setNext(time.Now().Add(wait))
+		p.sleep(ctx, wait, pace.failures > 0, fingerprint)
+	}
+}
+
+// sleep returns after wait, when somebody asks for a sync, or, after a failed
+// sync, when a credential has changed.
+func (p *Poller) sleep(ctx context.Context, wait time.Duration, failed bool, fingerprint string) {
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	var look <-chan time.Time
+	if failed {
+		ticker := time.NewTicker(watchInterval)
+		defer ticker.Stop()
+		look = ticker.C
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+			return
+		case <-p.wake:
+			return
+		case <-look:
+			if p.Source.Fingerprint() != fingerprint {
+				p.log.Info("Credentials or certificates changed: trying again")
+				return
+			}
+		}
+	}
+}
+
+// Trigger asks for a sync now, back-off or not. Several before the next sync
+// begins are one.
+func (p *Poller) Trigger() {
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Sync asks for a sync now and waits for it. What it returns is of a sync that
+// began after the call. With force, refusals and the gate do not hold.
+func (p *Poller) Sync(ctx context.Context, force bool) (Outcome, error) {
+	r := request{force: force, done: make(chan Outcome, 1)}
+	p.mu.Lock()
+	p.requests = append(p.requests, r)
+	p.mu.Unlock()
+	p.Trigger()
+	select {
+	case outcome := <-r.done:
+		return outcome, nil
+	case <-ctx.Done():
+		return Outcome{}, ctx.Err()
+	}
+}
+
+func (p *Poller) takeRequests() []request {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	requests := p.requests
+	p.requests = nil
+	// They are served by the sync that begins now; the wake-up was for them.
+	select {
+	case <-p.wake:
+	default:
+	}
+	return requests
+}

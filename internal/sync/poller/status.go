@@ -1,0 +1,92 @@
+package poller
+
+import (
+	"time"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// Result says how a sync ended.
+type Result string
+
+// The results. Every one but error is a success in the sense of "last success".
+const (
+	Success Result = "success" // something new was got or is served
+	Noop    Result = "noop"    // everything is as it was
+	Failed  Result = "error"   // something newly failed
+)
+
+// Outcome is what one sync did.
+type Outcome struct {
+	Result   Result     `json:"result"`
+	Started  time.Time  `json:"started"`
+	Ended    time.Time  `json:"ended"`
+	Got      []string   `json:"got"` // tags of which a release was newly got
+	Swapped  bool       `json:"swapped"`
+	Failures []*Failure `json:"failures"`
+}
+
+// Status is what is known of a source now.
+type Status struct {
+	Source              string     `json:"source"`
+	Repository          string     `json:"repository"`
+	LastAttempt         time.Time  `json:"lastAttempt,omitzero"`
+	LastSuccess         time.Time  `json:"lastSuccess,omitzero"`
+	NextAttempt         time.Time  `json:"nextAttempt,omitzero"`
+	LastResult          Result     `json:"lastResult,omitempty"`
+	Syncing             bool       `json:"syncing"`
+	ConsecutiveFailures int        `json:"consecutiveFailures"`
+	Failures            []*Failure `json:"failures"` // of the last sync
+	Tags                int        `json:"tags"`     // in the repository
+	Followed            []Followed `json:"followed"` // top first
+	LeftOut             []string   `json:"leftOut"`  // matched, but beyond source.maxReleases
+	Notices             []Notice   `json:"notices"`  // what a person should know
+	Current             bool       `json:"current"`  // every followed release is served at the registry's digest
+}
+
+// Followed is one tag that the source's selectors ask for.
+type Followed struct {
+	Tag string `json:"tag"`
+	// Registry is the digest that the tag resolved to when last asked.
+	Registry digest.Digest `json:"registryDigest,omitempty"`
+	// Contributes is the digest of the release that the tag contributes to the view.
+	Contributes digest.Digest `json:"contributes,omitempty"`
+	Rank        string        `json:"rank,omitempty"` // why it lies where it lies
+	State       FollowState   `json:"state"`
+}
+
+// FollowState says how what is contributed relates to the registry.
+type FollowState string
+
+// The states of a followed tag.
+const (
+	Current    FollowState = "current"     // contributes what the registry has
+	Behind     FollowState = "behind"      // contributes an older digest: the new one is not to be had
+	Missing    FollowState = "missing"     // contributes nothing
+	Refused    FollowState = "refused"     // the registry's digest is refused; an older one may be contributed
+	Vanished   FollowState = "vanished"    // gone from the registry; contributes what it had
+	Unknown    FollowState = "unknown"     // the registry could not be asked; contributes what it had
+	PassedOver FollowState = "passed over" // holds no archive; a pattern matched it by chance
+)
+
+// Notice is something that a person should know while it stands.
+type Notice struct {
+	What string `json:"what"`
+	Cure string `json:"cure"`
+	// logged says that this sync has already logged it as a failure.
+	logged bool
+}
+
+// Status returns a copy of what is known now.
+func (p *Poller) Status() Status {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.status // its slices are replaced, never changed
+}
+
+func (p *Poller) setNext(at time.Time) {
+	p.mu.Lock()
+	p.status.NextAttempt = at.UTC()
+	p.mu.Unlock()
+	p.Metrics.next(p.Name, at)
+}

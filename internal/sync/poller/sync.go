@@ -1,0 +1,401 @@
+package poller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/specman/specman/internal/store"
+	"github.com/specman/specman/internal/sync/oci"
+	"github.com/specman/specman/internal/sync/selector"
+)
+
+// maxLoggedTags bounds the line of the log that lists the tags.
+const maxLoggedTags = 100
+
+// pass is one sync of a source, from the list of tags to the swap.
+type pass struct {
+	*Poller
+	force    bool
+	follows  []*follow // as the selectors order them
+	leftOut  []string
+	tags     int
+	failures []*Failure
+	got      []string
+	swapped  bool
+}
+
+// follow is one followed tag, or digest, on its way through a sync.
+type follow struct {
+	selector.Followed
+	listed     bool                // in the registry's list
+	registry   digest.Digest       // what it resolved to, "" if that is not known
+	release    *store.Release      // what it contributes, nil for nothing yet
+	manifest   *oci.Manifest       // fetched, to be had
+	vanished   bool                // gone from the registry
+	passedOver bool                // no archive; a pattern matched it by chance
+	refusal    *store.Refusal      // of the registry's digest
+	failure    *Failure            // of this sync
+	rank       string              // why it lies where it lies
+	previous   *store.Contribution // what it contributed before this sync
+}
+
+// Once makes one sync now and waits for it. With force, remembered refusals
+// and the gate do not hold.
+func (p *Poller) Once(ctx context.Context, force bool) Outcome {
+	p.running.Lock()
+	defer p.running.Unlock()
+	started := time.Now()
+	p.Metrics.began(p.Name, started)
+	p.mu.Lock()
+	p.status.LastAttempt, p.status.Syncing = started.UTC(), true
+	p.mu.Unlock()
+
+	s := &pass{Poller: p, force: force}
+	s.run(ctx)
+
+	o := Outcome{Started: started.UTC(), Ended: time.Now().UTC(), Got: s.got, Swapped: s.swapped, Failures: s.failures, Result: Noop}
+	switch {
+	case len(s.failures) > 0:
+		o.Result = Failed
+	case s.swapped || len(s.got) > 0:
+		o.Result = Success
+	}
+	notices := s.notices()
+	p.logNotices(notices)
+
+	p.mu.Lock()
+	st := &p.status
+	st.Syncing, st.LastResult, st.Failures, st.Notices = false, o.Result, s.failures, notices
+	if o.Result == Failed {
+		st.ConsecutiveFailures++
+	} else {
+		st.ConsecutiveFailures, st.LastSuccess = 0, o.Ended
+	}
+	s.tell(st)
+	status := *st
+	p.mu.Unlock()
+	if ctx.Err() == nil { // a sync that the end of the process cut off has not ended
+		p.Metrics.ended(p.Name, o, status)
+	}
+	return o
+}
+
+func (s *pass) run(ctx context.Context) {
+	quick, cancel := context.WithTimeout(ctx, s.Timeout)
+	defer cancel()
+	s.log.Info("Syncing with OCI repo")
+	if !s.list(quick) || !s.resolve(quick) || !s.manifests(quick) {
+		return
+	}
+	s.fetch(ctx)
+	s.contribute()
+}
+
+// failed notes a failure and logs it, once. It reports whether to go on.
+func (s *pass) failed(f *Failure) (goOn bool) {
+	if errors.Is(f.err, context.Canceled) {
+		return false
+	}
+	s.failures = append(s.failures, f)
+	level := slog.LevelError
+	if f.quiet {
+		level = slog.LevelInfo
+	}
+	args := []any{"stage", string(f.Stage), "error", f.Reason}
+	if f.Digest != "" {
+		args = append(args, "digest", f.Digest)
+	}
+	if f.Cure != "" {
+		args = append(args, "cure", f.Cure)
+	}
+	what := "Sync failed"
+	if f.Tag != "" {
+		what = "Cannot get " + f.Tag
+	}
+	s.log.Log(context.Background(), level, what, args...)
+	if !f.quiet {
+		if err := s.Store.Note("failure", s.Name, fmt.Sprintf("%s at %s: %s", what, f.Stage, f.Reason)); err != nil {
+			s.log.Warn("The failure cannot be noted in the history", "error", err)
+		}
+	}
+	return !f.endsSync()
+}
+
+// list asks for the tags and applies the selectors.
+func (s *pass) list(ctx context.Context) (goOn bool) {
+	before := s.Store.Following(s.Name)
+	tags, err := s.Source.Tags(ctx)
+	if err == nil {
+		s.tags = len(tags)
+		s.logTags(tags)
+	}
+	// What was contributed stays followed, in the list or not, for as long as
+	// the selectors ask for it.
+	known := slices.Clone(tags)
+	for _, c := range before {
+		known = append(known, c.Tag)
+	}
+	choice := selector.Choose(known, s.Select, s.Exclude, s.MaxReleases)
+	s.leftOut = choice.LeftOut
+	for _, f := range choice.Followed {
+		fw := &follow{Followed: f, listed: slices.Contains(tags, f.Reference)}
+		for n := range before {
+			if before[n].Tag == f.Reference {
+				fw.previous = &before[n]
+				if r, ok := s.Store.Held(store.ReleaseKey{Source: s.Name, Tag: before[n].Tag, Manifest: before[n].Manifest}); ok && !s.Store.Forgotten(r.Manifest) {
+					fw.release = &r
+				}
+			}
+		}
+		s.follows = append(s.follows, fw)
+	}
+	switch {
+	case err != nil:
+		return s.listMayFail(err, before)
+	case len(tags) == 0:
+		return s.empty(errors.New("the repository has no tags"), before)
+	case len(s.follows) == 0:
+		f := fail(StageList, "", "", fmt.Errorf("none of the %d tags is selected by source.select", len(tags)))
+		f.Cure = "push a tag that it selects, or add the tag to source.select"
+		return s.failed(f)
+	}
+	return true
+}
+
+// listMayFail says whether a sync can go on without the list, and reports the
+// failure where it cannot.
+func (s *pass) listMayFail(err error, before []store.Contribution) bool {
+	f := fail(StageList, "", "", err)
+	exact := !slices.ContainsFunc(s.Select, selector.Selector.Pattern)
+	switch {
+	case f.kind() == oci.Forbidden && exact:
+		s.log.Warn("The tags may not be listed; going on with those that source.select names", "error", f.Reason, "cure", f.Cure)
+		return true
+	case f.kind() == oci.Absent:
+		return s.empty(err, before)
+	}
+	s.failed(f)
+	return false
+}
+
+// empty deals with a repository that has nothing. Before anything was ever had
+// from it, that is no fault: somebody is about to push.
+func (s *pass) empty(err error, before []store.Contribution) bool {
+	for _, f := range s.follows {
+		f.vanished = true
+	}
+	f := fail(StageList, "", "", fmt.Errorf("nothing was pushed yet to %s: %w", s.Repository, err))
+	f.Cure = "push an archive: oras push REPOSITORY:0.0.0 manifests.tgz"
+	if f.quiet = len(before) == 0; !f.quiet {
+		f.Reason = fmt.Sprintf("%s has become empty: %v", s.Repository, err)
+		f.Cure = "what is held is still served; push it again (specman export makes the archive), or check source.repository"
+	}
+	s.failed(f)
+	return false
+}
+
+func (s *pass) logTags(tags []string) {
+	if len(tags) > maxLoggedTags {
+		s.log.Info(fmt.Sprintf("tags%v", tags[:maxLoggedTags]), "more", len(tags)-maxLoggedTags)
+		return
+	}
+	s.log.Info("tags[" + strings.Join(tags, " ") + "]")
+}
+
+// resolve asks what each followed tag is now.
+func (s *pass) resolve(ctx context.Context) (goOn bool) {
+	for _, f := range s.follows {
+		if f.Tag() == "" && f.release != nil {
+			f.registry = f.release.Manifest // a digest does not move
+			continue
+		}
+		if f.ByPattern && !f.Named && !f.listed {
+			f.vanished = true
+			continue
+		}
+		desc, err := s.Source.Resolve(ctx, f.Reference)
+		if err != nil {
+			f.failure = fail(StageResolve, f.Reference, "", err)
+			f.vanished = f.failure.kind() == oci.Absent
+			if f.vanished && f.release != nil {
+				f.failure.Cure = "its last content is still served; push it again, or `specman forget` it"
+			}
+			if !s.failed(f.failure) {
+				return false
+			}
+			continue
+		}
+		f.registry = desc.Digest
+	}
+	s.follows = slices.DeleteFunc(s.follows, func(f *follow) bool { return slices.Contains(s.Exclude, f.registry.String()) })
+	return true
+}
+
+// manifests fetches the manifest of each digest that is not held. All are had
+// before the first blob, so that the top of the view can be fetched first.
+func (s *pass) manifests(ctx context.Context) (goOn bool) {
+	for _, f := range s.follows {
+		if f.registry == "" || s.settled(f) {
+			continue
+		}
+		m, err := s.Source.Manifest(ctx, f.Reference)
+		if err != nil {
+			f.failure = fail(StageManifest, f.Reference, f.registry.String(), err)
+			if f.failure.refused {
+				s.refuse(f, f.failure)
+			}
+			if !s.failed(f.failure) {
+				return false
+			}
+			continue
+		}
+		// The tag may have moved since it was resolved: what was got counts.
+		if f.registry = m.Digest; !s.settled(f) {
+			f.manifest = m
+		}
+	}
+	return true
+}
+
+// settled says whether nothing is to be fetched for a follow: its digest is
+// held, or it is known that it will not be taken.
+func (s *pass) settled(f *follow) bool {
+	if s.Store.Forgotten(f.registry) {
+		if !s.force {
+			return true
+		}
+		if err := s.Store.Unforget(f.registry); err != nil {
+			s.log.Warn("What was forgotten cannot be taken back", "tag", f.Reference, "error", err)
+			return true
+		}
+	}
+	if r, ok := s.Store.Held(store.ReleaseKey{Source: s.Name, Tag: f.Reference, Manifest: f.registry}); ok {
+		f.release = &r
+		return true
+	}
+	if s.force {
+		return false
+	}
+	policy := s.policy(f.Named)
+	for _, r := range s.Store.Refusals(s.Name) {
+		if r.Manifest == f.registry && r.Policy == policy {
+			f.refusal, f.passedOver = &r, r.Stage == passedOver
+			return true
+		}
+	}
+	return false
+}
+
+// passedOver is the stage of a remembered manifest that holds no archive.
+const passedOver = "passed over"
+
+// refuse remembers that a release is not to be fetched again.
+func (s *pass) refuse(f *follow, why *Failure) {
+	r := store.Refusal{
+		Source: s.Name, Tag: f.Reference, Manifest: f.registry, Policy: s.policy(f.Named),
+		Stage: string(why.Stage), Reason: why.Reason, At: why.At,
+	}
+	if err := s.Store.Refuse(r); err != nil {
+		s.log.Warn("The refusal cannot be remembered; the release will be fetched again", "tag", f.Reference, "error", err)
+	}
+	f.refusal = &r
+}
+
+// contribute ranks what the follows contribute and tells the store. It is also
+// called before the end of a sync, when the first release of an empty store is
+// there.
+func (s *pass) contribute() {
+	var order []store.Contribution
+	for _, ranked := range s.rank(func(f *follow) *selector.Candidate {
+		if f.release == nil {
+			return nil
+		}
+		return &selector.Candidate{Manifest: f.release.Manifest.String(), Created: f.release.Created, IndexVersion: f.release.IndexVersion}
+	}) {
+		f := ranked.follow
+		f.rank = ranked.Reason
+		order = append(order, store.Contribution{Tag: f.Reference, Manifest: f.release.Manifest, Reason: f.rank})
+	}
+	swapped, err := s.Store.Follow(s.Name, order)
+	if err != nil {
+		s.failed(fail(StagePublish, "", "", err))
+		return
+	}
+	s.swapped = s.swapped || swapped
+	if len(order) > 0 {
+		slices.SortStableFunc(s.follows, func(a, b *follow) int { return place(order, a) - place(order, b) })
+	}
+}
+
+// ranked is a follow in its place in the view.
+type ranked struct {
+	*follow
+	selector.Ranked
+}
+
+// rank orders the follows of which facts returns what is known; nil leaves one out.
+func (s *pass) rank(facts func(*follow) *selector.Candidate) []ranked {
+	var candidates []selector.Candidate
+	follows := make(map[string]*follow)
+	for _, f := range s.follows {
+		if c := facts(f); c != nil {
+			c.Selector, c.Tag = f.Selector, f.Tag()
+			candidates = append(candidates, *c)
+			follows[c.Tag+" "+c.Manifest] = f
+		}
+	}
+	var order []ranked
+	for _, r := range selector.Rank(candidates) {
+		order = append(order, ranked{follows[r.Tag+" "+r.Manifest], r})
+	}
+	return order
+}
+
+// place is where a follow lies in the view; what contributes nothing comes last.
+func place(order []store.Contribution, f *follow) int {
+	if n := slices.IndexFunc(order, func(c store.Contribution) bool { return c.Tag == f.Reference }); n >= 0 {
+		return n
+	}
+	return len(order)
+}
+
+// tell makes the status say what this sync found.
+func (s *pass) tell(st *Status) {
+	st.Tags, st.LeftOut, st.Followed = s.tags, s.leftOut, nil
+	st.Current = s.Store.Pinned() == nil && len(s.follows) > 0
+	for _, f := range s.follows {
+		t := Followed{Tag: f.Reference, Registry: f.registry, Rank: f.rank, State: f.state()}
+		if f.release != nil {
+			t.Contributes = f.release.Manifest
+		}
+		if t.State != Current && t.State != PassedOver {
+			st.Current = false
+		}
+		st.Followed = append(st.Followed, t)
+	}
+}
+
+func (f *follow) state() FollowState {
+	switch {
+	case f.passedOver:
+		return PassedOver
+	case f.vanished && f.release != nil:
+		return Vanished
+	case f.refusal != nil:
+		return Refused
+	case f.release == nil:
+		return Missing
+	case f.registry == "":
+		return Unknown
+	case f.registry != f.release.Manifest:
+		return Behind
+	}
+	return Current
+}
