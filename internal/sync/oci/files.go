@@ -1,0 +1,99 @@
+package oci
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+)
+
+// maxFileBytes bounds what is read of any file that a setting names.
+const maxFileBytes = 4 << 20
+
+// file is a file that a setting names.
+type file struct{ setting, path string }
+
+// read names the setting, the file and the cure where it fails.
+func (f file) read() ([]byte, error) {
+	opened, err := os.Open(f.path)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", f.setting, err)
+	}
+	defer opened.Close()
+	content, err := io.ReadAll(io.LimitReader(opened, maxFileBytes+1))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", f.setting, err)
+	}
+	if len(content) > maxFileBytes {
+		return nil, fmt.Errorf("%s: %s is larger than %d MiB", f.setting, f.path, maxFileBytes>>20)
+	}
+	return content, nil
+}
+
+// fingerprinter tells by content whether any file changed. It follows the
+// symlinks by which the kubelet swaps a Secret, since it opens by name.
+type fingerprinter struct {
+	salt  [32]byte // keeps a fingerprint that leaks from confirming guesses of a password
+	files []file
+}
+
+func newFingerprinter(files []file) *fingerprinter {
+	f := &fingerprinter{files: files}
+	_, _ = rand.Read(f.salt[:]) // it never fails
+	return f
+}
+
+func (f *fingerprinter) now() string {
+	hash := sha256.New()
+	hash.Write(f.salt[:])
+	for _, file := range f.files {
+		content, err := file.read()
+		if err != nil {
+			content = []byte(err.Error())
+		}
+		fmt.Fprintf(hash, "%q %t %d\n", file.path, err == nil, len(content))
+		hash.Write(content)
+	}
+	return hex.EncodeToString(hash.Sum(nil)[:16])
+}
+
+// secret is a value that is given as such or in a file.
+type secret struct {
+	setting     string
+	value, path string
+}
+
+func (s secret) given() bool { return s.value != "" || s.path != "" }
+
+func (s secret) check() error {
+	if s.value != "" && s.path != "" {
+		return fmt.Errorf("%s and %sFile are both set: remove one of them", s.setting, s.setting)
+	}
+	return nil
+}
+
+func (s secret) files() []file {
+	if s.path == "" {
+		return nil
+	}
+	return []file{{s.setting + "File", s.path}}
+}
+
+// read takes off the line's end that editors and echo put behind a secret.
+func (s secret) read() (string, error) {
+	if s.path == "" {
+		return s.value, nil
+	}
+	content, err := file{s.setting + "File", s.path}.read()
+	if err != nil {
+		return "", err
+	}
+	value := strings.TrimRight(string(content), "\r\n")
+	if value == "" {
+		return "", fmt.Errorf("%sFile: %s is empty", s.setting, s.path)
+	}
+	return value, nil
+}

@@ -1,0 +1,277 @@
+package oci
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"strings"
+	"sync"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"oras.land/oras-go/v2/registry"
+	"oras.land/oras-go/v2/registry/remote/auth"
+)
+
+// remoteRepository is a backend at a registry.
+type remoteRepository struct {
+	cfg      Config
+	ref      registry.Reference // without a tag
+	sessions *sessions
+	heads    heads
+}
+
+func newRemote(cfg Config, ref registry.Reference) *remoteRepository {
+	files := append(cfg.TLS.files(), cfg.Auth.files(ref.Host())...)
+	return &remoteRepository{
+		cfg:      cfg,
+		ref:      ref,
+		sessions: &sessions{cfg: cfg, ref: ref, headerWait: cfg.StallTimeout, prints: newFingerprinter(files)},
+	}
+}
+
+func (r *remoteRepository) fingerprint() string { return r.sessions.prints.now() }
+
+func (r *remoteRepository) target(reference string) string {
+	ref := r.ref
+	ref.Reference = reference
+	return ref.String()
+}
+
+func (r *remoteRepository) tags(ctx context.Context) ([]string, error) {
+	s, err := r.sessions.get()
+	if err != nil {
+		return nil, explain(err, opTags, r.target(""))
+	}
+	list := tagList{seen: make(map[string]bool)}
+	if err := s.repo.Tags(ctx, "", list.add); err != nil {
+		e := explain(err, opTags, r.target("")).(*Error)
+		if strings.Contains(err.Error(), "not the same origin") {
+			e.Hint = "the registry's own external URL is set wrong, so that the next page of tags lies at another host: correct it there (Artifactory: custom base URL; Nexus and proxies: X-Forwarded-Proto and -Host)"
+		}
+		return nil, e
+	}
+	return list.tags, nil
+}
+
+// tagList collects pages of tags, and ends a list that goes in a circle. One
+// page without a new tag is no circle: some registries begin a page with the
+// last tag of the page before.
+type tagList struct {
+	tags  []string
+	seen  map[string]bool
+	stale int // pages in a row without a new tag
+}
+
+func (l *tagList) add(page []string) error {
+	before := len(l.tags)
+	for _, tag := range page {
+		if !l.seen[tag] {
+			l.seen[tag] = true
+			l.tags = append(l.tags, tag)
+		}
+	}
+	if len(l.tags) > before {
+		l.stale = 0
+	} else if l.stale++; l.stale > 2 {
+		return &Error{Kind: Malformed, Err: errors.New("its pages of tags go in a circle"), Hint: "the registry, or a proxy before it, drops the query of the next page's URL"}
+	}
+	return nil
+}
+
+// request sends a request for something below the repository.
+func (r *remoteRepository) request(ctx context.Context, s *session, method, path string, header http.Header) (*http.Response, error) {
+	scheme := "https"
+	if r.cfg.PlainHTTP {
+		scheme = "http"
+	}
+	ctx = auth.AppendRepositoryScope(ctx, r.ref, auth.ActionPull)
+	url := fmt.Sprintf("%s://%s/v2/%s/%s", scheme, r.ref.Host(), r.ref.Repository, path)
+	req, err := http.NewRequestWithContext(ctx, method, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	for key, values := range header {
+		req.Header[key] = values
+	}
+	return s.client.Do(req)
+}
+
+var acceptManifests = http.Header{"Accept": {strings.Join(manifestMediaTypes, ", ")}}
+
+func (r *remoteRepository) resolve(ctx context.Context, reference string) (ocispec.Descriptor, error) {
+	if err := r.validReference(reference); err != nil {
+		return ocispec.Descriptor{}, explain(err, opHead, r.target(reference))
+	}
+	refused := false
+	if !r.heads.useless(reference) {
+		desc, err := r.head(ctx, reference)
+		if err == nil {
+			r.heads.answered(reference, desc.Digest)
+			return desc, nil
+		}
+		if refused = headRefused(err); !refused {
+			return ocispec.Descriptor{}, explain(err, opHead, r.target(reference))
+		}
+	}
+	raw, contentType, err := r.manifest(ctx, reference)
+	if err != nil {
+		return ocispec.Descriptor{}, err
+	}
+	doc, err := parseDocument(raw, contentType)
+	if err != nil {
+		return ocispec.Descriptor{}, notAManifest(r.target(reference), raw, contentType, err)
+	}
+	if refused {
+		r.heads.refuse()
+	}
+	algorithm := digest.Canonical
+	if want, err := digest.Parse(reference); err == nil {
+		algorithm = want.Algorithm()
+	}
+	return ocispec.Descriptor{MediaType: doc.MediaType, Digest: algorithm.FromBytes(raw), Size: int64(len(raw))}, nil
+}
+
+var errNoDigest = errors.New("the answer to HEAD has no usable Docker-Content-Digest")
+
+func (r *remoteRepository) head(ctx context.Context, reference string) (ocispec.Descriptor, error) {
+	s, err := r.sessions.get()
+	if err != nil {
+		return ocispec.Descriptor{}, err
+	}
+	resp, err := r.request(ctx, s, http.MethodHead, "manifests/"+reference, acceptManifests)
+	if err != nil {
+		return ocispec.Descriptor{}, err
+	}
+	discard(resp)
+	dgst, err := digest.Parse(resp.Header.Get("Docker-Content-Digest"))
+	if want, isDigest := digest.Parse(reference); isDigest == nil {
+		if err == nil && dgst != want {
+			return ocispec.Descriptor{}, errNoDigest
+		}
+		dgst, err = want, nil
+	}
+	if err != nil {
+		return ocispec.Descriptor{}, errNoDigest
+	}
+	mediaType, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	return ocispec.Descriptor{MediaType: mediaType, Digest: dgst, Size: max(resp.ContentLength, 0)}, nil
+}
+
+// headRefused says whether GET may succeed where HEAD did not.
+func headRefused(err error) bool {
+	var e *Error
+	return errors.Is(err, errNoDigest) || errors.As(err, &e) && e.Operation == "" && (e.Kind == Refused || e.Status == http.StatusNotImplemented)
+}
+
+func (r *remoteRepository) manifest(ctx context.Context, reference string) ([]byte, string, error) {
+	raw, contentType, err := r.getManifest(ctx, reference)
+	if err != nil {
+		return nil, "", explain(err, opManifest, r.target(reference))
+	}
+	r.heads.compare(reference, digest.FromBytes(raw))
+	return raw, contentType, nil
+}
+
+func (r *remoteRepository) getManifest(ctx context.Context, reference string) ([]byte, string, error) {
+	if err := r.validReference(reference); err != nil {
+		return nil, "", err
+	}
+	s, err := r.sessions.get()
+	if err != nil {
+		return nil, "", err
+	}
+	resp, err := r.request(ctx, s, http.MethodGet, "manifests/"+reference, acceptManifests)
+	if err != nil {
+		return nil, "", err
+	}
+	defer resp.Body.Close()
+	raw, err := readManifest(resp.Body)
+	if err != nil {
+		return nil, "", err
+	}
+	mediaType, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	return raw, mediaType, nil
+}
+
+// readManifest reads a manifest to its end, or fails where it is too large.
+func readManifest(body io.Reader) ([]byte, error) {
+	raw, err := io.ReadAll(io.LimitReader(body, MaxManifestBytes+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(raw) > MaxManifestBytes {
+		return nil, &Error{Kind: Malformed, Err: fmt.Errorf("it is larger than %d MiB", MaxManifestBytes>>20)}
+	}
+	return raw, nil
+}
+
+func (r *remoteRepository) validReference(reference string) error {
+	ref := r.ref
+	ref.Reference = reference
+	if reference == "" || ref.ValidateReference() != nil {
+		return &Error{Kind: Misconfigured, Err: fmt.Errorf("%q is no tag and no digest", reference)}
+	}
+	return nil
+}
+
+// heads remembers how far HEAD can be trusted, so that a registry that refuses
+// it, or answers it wrongly, is asked once per poll and not twice.
+type heads struct {
+	mu      sync.Mutex
+	refused bool
+	tags    map[string]*headRecord
+}
+
+type headRecord struct {
+	head     digest.Digest    // the last answer, until it is compared
+	lie      [2]digest.Digest // the last HEAD and GET that differed
+	distrust bool
+}
+
+func (h *heads) useless(reference string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	record := h.tags[reference]
+	return h.refused || record != nil && record.distrust
+}
+
+func (h *heads) refuse() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.refused = true
+}
+
+func (h *heads) answered(reference string, dgst digest.Digest) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.tags == nil {
+		h.tags = make(map[string]*headRecord)
+	}
+	if h.tags[reference] == nil {
+		h.tags[reference] = &headRecord{}
+	}
+	h.tags[reference].head = dgst
+}
+
+// compare takes note of what GET says. HEAD and GET may differ once, when the
+// tag moves between them; the very same difference again means that HEAD is wrong.
+func (h *heads) compare(reference string, got digest.Digest) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	record := h.tags[reference]
+	if record == nil || record.head == "" {
+		return
+	}
+	pair := [2]digest.Digest{record.head, got}
+	record.head = ""
+	if pair[0] == pair[1] {
+		record.lie = [2]digest.Digest{}
+		return
+	}
+	record.distrust = record.lie == pair
+	record.lie = pair
+}
