@@ -21,6 +21,12 @@ SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || 
 CREATED=$(date -u -d "@$SOURCE_DATE_EPOCH" +%Y-%m-%dT%H:%M:%SZ)
 export SOURCE_DATE_EPOCH
 
+case $(uname -m) in
+aarch64 | arm64) here=linux/arm64 ;;
+*) here=linux/amd64 ;;
+esac
+PLATFORM=${PLATFORM:-$here}
+
 found=()
 builder=
 for candidate in docker podman buildah; do
@@ -41,17 +47,17 @@ if [[ -z $builder ]]; then
   exit 1
 fi
 
-args=(--tag "$IMAGE"
+args=(--tag "$IMAGE" --platform "$PLATFORM"
   --build-arg "VERSION=$VERSION" --build-arg "REVISION=$REVISION"
   --build-arg "CREATED=$CREATED" --build-arg "SOURCE_DATE_EPOCH=$SOURCE_DATE_EPOCH")
 for name in BUILD_IMAGE GOPROXY; do
   [[ -z ${!name:-} ]] || args+=(--build-arg "$name=${!name}")
 done
-[[ -z ${PLATFORM:-} ]] || args+=(--platform "$PLATFORM")
 case $builder in
 docker) export DOCKER_BUILDKIT=1 ;; # the old builder knows no BUILDPLATFORM
-# BuildKit takes the date from the build argument, these two from an option.
-podman | buildah) args+=(--timestamp "$SOURCE_DATE_EPOCH") ;;
+# BuildKit takes the date from the build argument and knows where it runs; to these
+# two, in the versions of Debian 12, both have to be said.
+podman | buildah) args+=(--timestamp "$SOURCE_DATE_EPOCH" --build-arg "BUILDPLATFORM=$here") ;;
 esac
 
 echo "building $IMAGE with $builder"
