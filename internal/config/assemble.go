@@ -37,7 +37,7 @@ func (l *loader) assemble(layers ...layer) *Loaded {
 	if list == nil {
 		root.Source.Name = "default"
 		loaded.Config.Sources = []Source{root.Source}
-		loaded.Warnings = l.checkSource(merged, "source")
+		loaded.Warnings = l.checkSource(merged, root.Source, "source", merged["source.repository"].origin)
 		loaded.record(l.keys, merged, Key.inSource, "source")
 	} else {
 		l.refuseBoth(merged)
@@ -58,7 +58,7 @@ func (loaded *Loaded) add(l *loader, entry sourceEntry) {
 	source := decode(merged).Source
 	source.Name, _ = entry.name.value.(string)
 	loaded.Config.Sources = append(loaded.Config.Sources, source)
-	loaded.Warnings = append(loaded.Warnings, l.checkSource(merged, shown)...)
+	loaded.Warnings = append(loaded.Warnings, l.checkSource(merged, source, shown, entry.origin)...)
 	if !merged.given("source.repository") {
 		l.report(shown+".repository", entry.origin, "is missing; every entry of `sources` needs one")
 	}

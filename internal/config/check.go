@@ -16,24 +16,11 @@ func IsPEM(item string) bool {
 	return strings.HasPrefix(strings.TrimSpace(item), "-----BEGIN ")
 }
 
-// checkRepository refuses what is wrong whatever the rules for repository names
-// are; those are checked by LoadOptions.ValidateRepository.
+// checkRepository keeps credentials out of a key that is printed. The rest is
+// judged by LoadOptions.ValidateSource, which knows the rules of registries.
 func checkRepository(s string) error {
-	if strings.HasPrefix(s, "oci-layout:") {
-		if strings.TrimPrefix(s, "oci-layout:") == "" {
-			return errors.New("names no folder; write oci-layout:DIR")
-		}
-		return nil
-	}
-	if strings.HasPrefix(strings.ToLower(s), "http://") {
-		return errors.New("begins with http://; write host[:port]/path and set source.plainHTTP to true")
-	}
-	// Before anything that quotes the value: the user part holds a password.
-	if strings.Contains(s, "@") {
+	if strings.Contains(s, "@") && !strings.HasPrefix(s, "oci-layout:") {
 		return errors.New("holds an @; write host[:port]/path, give user and password in source.auth.*, and a digest in source.select")
-	}
-	if strings.ContainsAny(s, " \t\r\n") {
-		return fmt.Errorf("%s holds a blank; write host[:port]/path", quote(s))
 	}
 	return nil
 }

@@ -6,8 +6,10 @@ import (
 )
 
 // checkSource checks what must fit together within one source, and returns what
-// its user should be warned about. shown is what the source is called in messages.
-func (l *loader) checkSource(s settings, shown string) (warnings []string) {
+// its user should be warned about. shown is what the source is called in messages,
+// at where it stands.
+func (l *loader) checkSource(s settings, source Source, shown string, at Origin) (warnings []string) {
+	before := len(l.mistakes)
 	called := func(name string) string { return shown + "." + strings.TrimPrefix(name, sourcePrefix) }
 	for _, k := range l.keys {
 		if k.Twin && s.given(k.Name) && s.given(k.Name+"File") {
@@ -17,28 +19,53 @@ func (l *loader) checkSource(s settings, shown string) (warnings []string) {
 	}
 	l.checkPair(s, called, "source.tls.certFile", "source.tls.keyFile")
 	l.checkPair(s, called, "source.verify.notation.trustStore", "source.verify.notation.trustPolicy")
-	l.checkPair(s, called, "source.auth.ecr.accessKey", "source.auth.ecr.secretKey")
 
-	username := s.either("source.auth.username")
-	login := username || s.either("source.auth.token")
-	if s.text("source.auth.provider") == "basic" && !login {
-		l.report(called("source.auth.provider"), s["source.auth.provider"].origin,
-			"is basic, but there is no user name; set "+called("source.auth.username")+" or its File twin")
-	}
-	if s.either("source.auth.password") && !username {
-		warnings = append(warnings, called("source.auth.password")+" is set without "+called("source.auth.username")+" and has no effect")
-	}
-	if s.isTrue("source.plainHTTP") && login {
+	if s.isTrue("source.plainHTTP") && (s.either("source.auth.username") || s.either("source.auth.token")) {
 		warnings = append(warnings, called("source.plainHTTP")+" is true: credentials cross the network in the clear")
 	}
-	if s.isTrue("source.tls.insecureSkipVerify") {
-		warning := called("source.tls.insecureSkipVerify") + " is true: the registry's certificate is not verified"
-		if s.given("source.tls.caFile") {
-			warning += ", and " + called("source.tls.caFile") + " has no effect"
-		}
-		warnings = append(warnings, warning)
+	if s.isTrue("source.tls.insecureSkipVerify") && s.given("source.tls.caFile") {
+		warnings = append(warnings, called("source.tls.caFile")+" has no effect while "+called("source.tls.insecureSkipVerify")+" is true")
+	}
+	// A source that lacks what was wrong would only draw mistakes that are none.
+	if len(l.mistakes) == before && s.sourceIsWhole() {
+		l.validate(s, source, shown, at)
 	}
 	return warnings
+}
+
+// validate asks the caller what it thinks of a source. An error that begins with
+// the name of a key is a mistake of that key.
+func (l *loader) validate(s settings, source Source, shown string, at Origin) {
+	if l.opts.ValidateSource == nil {
+		return
+	}
+	for _, err := range unjoin(l.opts.ValidateSource(source)) {
+		key, problem, place := shown, err.Error(), at
+		for _, k := range l.keys {
+			rest, ok := strings.CutPrefix(problem, k.Name)
+			if ok && k.inSource() && strings.IndexAny(rest, ": ") == 0 {
+				key, problem, place = shown+"."+strings.TrimPrefix(k.Name, sourcePrefix), strings.TrimLeft(rest, ": "), s[k.Name].origin
+				break
+			}
+		}
+		l.report(key, place, problem)
+	}
+}
+
+// unjoin takes apart what errors.Join joined, several times over too.
+func unjoin(err error) []error {
+	joined, ok := err.(interface{ Unwrap() []error })
+	switch {
+	case err == nil:
+		return nil
+	case !ok:
+		return []error{err}
+	}
+	var all []error
+	for _, e := range joined.Unwrap() {
+		all = append(all, unjoin(e)...)
+	}
+	return all
 }
 
 // checkPair wants both keys (or their File twins) or none.

@@ -14,10 +14,12 @@ type LoadOptions struct {
 	Env         []string // NAME=VALUE, as os.Environ gives it
 	DefaultFile string   // read if it is there; empty: none
 
-	// ValidateSelector and ValidateRepository refuse what only their packages can
-	// judge; their errors say what is allowed. nil: not checked.
-	ValidateSelector   func(string) error
-	ValidateRepository func(string) error
+	// ValidateSelector refuses a selector, and ValidateSource a source whose values
+	// are good each, but not together, or not for the registry's client. Their
+	// errors say what is allowed and hold no secret; errors.Join makes several
+	// mistakes. nil: not checked.
+	ValidateSelector func(string) error
+	ValidateSource   func(Source) error
 }
 
 // Loaded is the configuration and how it came to be.
@@ -58,32 +60,15 @@ func Load(opts LoadOptions) (*Loaded, error) {
 	return loaded, nil
 }
 
-// keys is the table with the caller's checks in it.
+// keys is the table with the caller's check in it.
 func (o LoadOptions) keys() []Key {
 	keys := Keys()
 	for i := range keys {
-		switch keys[i].Name {
-		case "source.select":
+		if keys[i].Name == "source.select" {
 			keys[i].check = o.ValidateSelector
-		case "source.repository":
-			keys[i].check = inTurn(checkRepository, o.ValidateRepository)
 		}
 	}
 	return keys
-}
-
-func inTurn(checks ...func(string) error) func(string) error {
-	return func(s string) error {
-		for _, check := range checks {
-			if check == nil {
-				continue
-			}
-			if err := check(s); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
 }
 
 // loader is one run of Load.

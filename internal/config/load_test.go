@@ -18,6 +18,8 @@ type given struct {
 	file  string
 	env   []string
 	flags []string
+
+	validate func(Source) error
 }
 
 func (g given) load(t *testing.T) (*Loaded, error) {
@@ -26,6 +28,8 @@ func (g given) load(t *testing.T) (*Loaded, error) {
 	opts := LoadOptions{
 		Flags: AddFlags(set),
 		Env:   g.env,
+
+		ValidateSource: g.validate,
 		ValidateSelector: func(s string) error {
 			if strings.HasPrefix(s, "wrong:") {
 				return errors.New("no selector; allowed is another")
@@ -81,7 +85,7 @@ func TestPrecedence(t *testing.T) {
 		{"nobody: the default", given{}, "manifests.tgz", "default"},
 		{"file over default", given{file: file}, "of-file", "FILE:2"},
 		{"environment over file", given{file: file, env: []string{env}}, "of-env", "SPECMAN_SOURCE_ARCHIVE"},
-		{"flag over environment and file", given{file, []string{env}, []string{flag}}, "of-flag", "--source.archive"},
+		{"flag over environment and file", given{file: file, env: []string{env}, flags: []string{flag}}, "of-flag", "--source.archive"},
 		{"flag over default", given{flags: []string{flag}}, "of-flag", "--source.archive"},
 		{"an empty variable is not set", given{file: file, env: []string{"SPECMAN_SOURCE_ARCHIVE="}}, "of-file", "FILE:2"},
 		{"a variable of line breaks is not set", given{file: file, env: []string{"SPECMAN_SOURCE_ARCHIVE=\n"}}, "of-file", "FILE:2"},

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -141,9 +142,7 @@ func TestImpossibleValues(t *testing.T) {
 		{"source.select", `["a"`, `begins with [ but is no JSON array; write ["a","b"], or a,b`},
 		{"source.select", `[4.10]`, `item 1: 4.10 is a number where text is due; quote it: "4.10"`},
 		{"source.auth.provider", "gcr", `"gcr" is not allowed; allowed is one of auto, anonymous, basic, docker, ecr`},
-		{"source.repository", "http://a.example.com/b", "begins with http://; write host[:port]/path and set source.plainHTTP to true"},
-		{"source.repository", "a.example.com/b c", `"a.example.com/b c" holds a blank; write host[:port]/path`},
-		{"source.repository", "oci-layout:", "names no folder; write oci-layout:DIR"},
+		{"source.repository", "u:p@a.example.com/b", "holds an @; write host[:port]/path, give user and password in source.auth.*, and a digest in source.select"},
 		{"webhook.url", "example.com/x", "is no URL; allowed is http://… or https://…"},
 		{"webhook.url", "ftp://example.com/x", "is no URL; allowed is http://… or https://…"},
 		{"log.level", "warning", `"warning" is not allowed; allowed is one of debug, info, warn, error`},
@@ -177,11 +176,6 @@ func TestWhatDoesNotFitTogether(t *testing.T) {
 			[]string{`http.tls.keyFile @ FILE:1: 3 is a number where text is due; quote it: "3"`}},
 		{"trust policy without store", given{file: "source: {verify: {notation: {trustPolicy: /a}}}\n"},
 			[]string{"source.verify.notation.trustPolicy @ FILE:1: is set without source.verify.notation.trustStore; set both or none"}},
-		{"access key without secret key", given{file: "source: {auth: {ecr: {accessKeyFile: /a}}}\n"},
-			[]string{"source.auth.ecr.accessKey @ FILE:1: is set without source.auth.ecr.secretKey; set both or none"}},
-		{"access key and secret key from a file", given{file: "source: {auth: {ecr: {accessKey: a, secretKeyFile: /a}}}\n"}, nil},
-		{"basic without a user name", given{file: "source: {auth: {provider: basic}}\n"},
-			[]string{"source.auth.provider @ FILE:1: is basic, but there is no user name; set source.auth.username or its File twin"}},
 		{"two servers at one address", given{flags: []string{"--http.listen=:8080"}},
 			[]string{`ops.listen @ default: ":8080" is http.listen's too; give it a port of its own`}},
 		{"two servers at any port", given{flags: []string{"--http.listen=127.0.0.1:0", "--ops.listen=127.0.0.1:0"}}, nil},
@@ -238,17 +232,50 @@ func TestWarnings(t *testing.T) {
 		{"unknown variable, near none", given{env: []string{"SPECMAN_FROBNICATE_ALL_THE_THINGS=3"}},
 			[]string{"environment variable SPECMAN_FROBNICATE_ALL_THE_THINGS is not known and has no effect"}},
 		{"unknown and empty", given{env: []string{"SPECMAN_FROBNICATE="}}, nil},
-		{"skip-verify", given{flags: []string{"--source.tls.insecureSkipVerify"}},
-			[]string{"source.tls.insecureSkipVerify is true: the registry's certificate is not verified"}},
 		{"skip-verify and a CA", given{flags: []string{"--source.tls.insecureSkipVerify", "--source.tls.caFile=/ca"}},
-			[]string{"source.tls.insecureSkipVerify is true: the registry's certificate is not verified, and source.tls.caFile has no effect"}},
-		{"password without user", given{flags: []string{"--source.auth.password=x"}},
-			[]string{"source.auth.password is set without source.auth.username and has no effect"}},
+			[]string{"source.tls.caFile has no effect while source.tls.insecureSkipVerify is true"}},
 		{"credentials over plain HTTP", given{flags: []string{"--source.auth.username=x", "--source.plainHTTP"}},
 			[]string{"source.plainHTTP is true: credentials cross the network in the clear"}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			assert.Equal(t, row.want, row.given.mustLoad(t).Warnings)
+		})
+	}
+}
+
+// What the registry's client thinks of a source as a whole is asked last.
+func TestValidateSource(t *testing.T) {
+	validate := func(s Source) error {
+		if s.Repository != "bad" {
+			return nil
+		}
+		return errors.Join(
+			errors.New("source.repository: it names no host"),
+			errors.Join(errors.New("source.auth.username and source.auth.password must be given together"), errors.New("no luck")))
+	}
+	for _, row := range []struct {
+		name, file string
+		want       []string
+	}{
+		{"good", "source: {repository: good}\n", nil},
+		{"mistakes of keys and of the whole", "source:\n  repository: bad\n  auth:\n    username: u\n", []string{
+			"source.repository @ FILE:2: it names no host",
+			"source.auth.username @ FILE:4: and source.auth.password must be given together",
+			"source @ FILE:2: no luck"}},
+		{"in a list", "sources:\n- {name: a, repository: good}\n- {name: b, repository: bad}\n", []string{
+			"sources[1].repository @ FILE:3: it names no host",
+			"sources[1].auth.username @ default: and source.auth.password must be given together",
+			"sources[1] @ FILE:3: no luck"}},
+		{"not asked of a source that lacks a value", "source: {repository: bad, interval: 3}\n", []string{
+			"source.interval @ FILE:1: 3 is a bare number where a duration is due; write 3s (seconds) or another unit"}},
+		{"asked beside a mistake elsewhere", "source: {repository: bad}\nstore: {keep: x}\n", []string{
+			`store.keep @ FILE:2: "x" is not allowed; allowed is a whole number from 0`,
+			"source.repository @ FILE:1: it names no host",
+			"source.auth.username @ default: and source.auth.password must be given together",
+			"source @ FILE:1: no luck"}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			assert.Equal(t, row.want, given{file: row.file, validate: validate}.mistakes(t))
 		})
 	}
 }
