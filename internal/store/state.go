@@ -45,6 +45,8 @@ type state struct {
 	Events    []Event         `json:"events"` // oldest first
 	// HighWater is the latest moment at which what is served changed.
 	HighWater time.Time `json:"highWater"`
+	// Scrubbed is when the last background check of all files ended.
+	Scrubbed time.Time `json:"scrubbed,omitzero"`
 }
 
 // Contribution is a held release that a source contributes to the view.

@@ -35,6 +35,8 @@ type Options struct {
 	Grace    time.Duration // a tree out of use stays on disk at least this long
 	MinFree  int64         // bytes of the volume left free
 	LockWait time.Duration // how long Open waits for another process to end
+	// ScrubInterval is how often Housekeep checks all files; 0: never.
+	ScrubInterval time.Duration
 
 	Logger     *slog.Logger          // nil: none
 	Registerer prometheus.Registerer // nil: no metrics
@@ -57,6 +59,7 @@ type Store struct {
 	mu       sync.Mutex // one change at a time
 	onSwap   []func(*View)
 	orphans  map[digest.Digest]time.Time // trees that no release names, and since when that is known
+	changed  chan struct{}               // capacity 1: something for Housekeep to do
 	datesOff bool                        // the high-water mark cannot be kept: no dates are safe
 
 	loaded   loadedTrees
@@ -84,7 +87,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 			return nil, fmt.Errorf("open the store: %w: store.dir must be a folder that uid %d may write", err, os.Getuid())
 		}
 	}
-	s := &Store{opts: opts, dir: dir, log: opts.Logger, started: time.Now(), orphans: make(map[digest.Digest]time.Time)}
+	s := &Store{opts: opts, dir: dir, log: opts.Logger, started: time.Now(), changed: make(chan struct{}, 1), orphans: make(map[digest.Digest]time.Time)}
 	s.loaded.init(dir)
 	if s.lock, err = lock(ctx, dir, opts.LockWait, s.log); err != nil {
 		return nil, err
@@ -216,6 +219,7 @@ func (s *Store) publish(folder string, layer digest.Digest) error {
 		return fmt.Errorf("publish the tree of %s: %w", layer, err)
 	}
 	step("tree: published")
+	s.touched()
 	if repaired {
 		return s.reload()
 	}

@@ -157,6 +157,7 @@ func (s *Store) replace(old, v *View) {
 		old.Close()
 	}
 	s.metrics.swapped(s)
+	s.touched()
 	for _, f := range s.onSwap {
 		f(v)
 	}

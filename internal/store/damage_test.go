@@ -1,0 +1,158 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// rot changes a byte of a file of a tree, as a failing disk would.
+func rot(t *testing.T, dir string, files content, name string) {
+	t.Helper()
+	path := filepath.Join(dir, "trees", treeName(layerFor(files)), "files", name)
+	b, err := os.ReadFile(path)
+	require.NoError(t, err)
+	b[0] ^= 1
+	require.NoError(t, os.Chmod(path, 0o644))
+	require.NoError(t, os.WriteFile(path, b, 0o644))
+	require.NoError(t, os.Chmod(path, 0o444))
+}
+
+func TestDamageIsFoundAndNeverServed(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir)
+	files := content{"a": "aaa", "b": "bbb"}
+	c := hold(t, s, "1.0.0", files)
+	follow(t, s, c)
+	report, err := s.Verify(context.Background(), VerifyOptions{})
+	require.NoError(t, err)
+	assert.Empty(t, report.Damaged)
+	assert.Equal(t, 2, report.Files)
+
+	rot(t, dir, files, "a")
+	report, err = s.Verify(context.Background(), VerifyOptions{BytesPerSecond: 1 << 20})
+	require.NoError(t, err)
+	require.Len(t, report.Damaged, 1)
+	assert.Equal(t, "a", report.Damaged[0].Path)
+	assert.Equal(t, []string{"1.0.0"}, report.Damaged[0].Tags)
+	assert.False(t, s.HasTree(layerFor(files)), "so that the next sync fetches it anew")
+
+	openA := func(s *Store) error {
+		v := s.Acquire()
+		defer v.Close()
+		e, ok := v.Lookup("a")
+		require.True(t, ok)
+		f, err := v.Open(e)
+		if err == nil {
+			f.Close()
+		}
+		return err
+	}
+	assert.ErrorIs(t, openA(s), ErrDamaged)
+	require.NoError(t, s.Close())
+	s = openStore(t, dir)
+	assert.ErrorIs(t, openA(s), ErrDamaged, "after a restart too")
+
+	held := s.Acquire()
+	require.NoError(t, stage(t, s, layerFor(files), files).Publish())
+	assert.Equal(t, files, served(t, s), "the repaired tree takes the place of the damaged one at once")
+	e, _ := held.Lookup("b")
+	f, err := held.Open(e)
+	require.NoError(t, err, "who held the damaged one goes on reading it")
+	f.Close()
+	held.Close()
+	left, err := os.ReadDir(filepath.Join(dir, "staging"))
+	require.NoError(t, err)
+	assert.Empty(t, left)
+	assert.True(t, s.HasTree(layerFor(files)))
+}
+
+func TestRepairFromAnotherTree(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir)
+	files := content{"a": "aaa", "d/b": "bbb"}
+	other := content{"copy": "aaa"}
+	low := hold(t, s, "0.9.0", other) // before any view is served: nothing to share files with
+	follow(t, s, hold(t, s, "1.0.0", files), low)
+	rot(t, dir, files, "a")
+	_, err := s.Verify(context.Background(), VerifyOptions{})
+	require.NoError(t, err)
+	assert.Equal(t, content{"a": "aaa", "d/b": "bbb", "copy": "aaa"}, served(t, s), "a request falls to another copy")
+	require.NoError(t, s.Repair(layerFor(files)))
+	assert.True(t, s.HasTree(layerFor(files)))
+	assert.Equal(t, content{"a": "aaa", "d/b": "bbb", "copy": "aaa"}, served(t, s))
+
+	rot(t, dir, files, "d/b")
+	_, err = s.Verify(context.Background(), VerifyOptions{})
+	require.NoError(t, err)
+	err = s.Repair(layerFor(files))
+	assert.True(t, errors.Is(err, ErrNotHeld), "%v", err)
+}
+
+func TestADamagedTreeAtStart(t *testing.T) {
+	for name, harm := range map[string]func(t *testing.T, tree string){
+		"its index has a flipped bit": func(t *testing.T, tree string) {
+			b, err := os.ReadFile(filepath.Join(tree, "index"))
+			require.NoError(t, err)
+			b[len(b)/2] ^= 1
+			require.NoError(t, os.WriteFile(filepath.Join(tree, "index"), b, 0o644))
+		},
+		"its index is cut short": func(t *testing.T, tree string) { require.NoError(t, os.Truncate(filepath.Join(tree, "index"), 30)) },
+		"it is gone":             func(t *testing.T, tree string) { require.NoError(t, os.RemoveAll(tree)) },
+		"its files are gone":     func(t *testing.T, tree string) { require.NoError(t, os.RemoveAll(filepath.Join(tree, "files"))) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			s := openStore(t, dir)
+			one, two := content{"f": "1"}, content{"f": "2"}
+			follow(t, s, hold(t, s, "1.0.0", one))
+			second := hold(t, s, "1.0.0", two)
+			follow(t, s, second)
+			require.NoError(t, s.Close())
+			harm(t, filepath.Join(dir, "trees", treeName(layerFor(two))))
+
+			s = openStore(t, dir)
+			assert.Equal(t, one, served(t, s), "the newest whole view of the history")
+			hold(t, s, "1.0.0", two) // what the next sync does
+			assert.True(t, follow(t, s, second))
+			assert.Equal(t, two, served(t, s))
+		})
+	}
+}
+
+func TestDamagedState(t *testing.T) {
+	files := content{"f": "1"}
+	prepare := func(t *testing.T) string {
+		dir := t.TempDir()
+		s := openStore(t, dir)
+		follow(t, s, hold(t, s, "1.0.0", files))
+		require.NoError(t, s.Close())
+		return dir
+	}
+	t.Run("cut short", func(t *testing.T) {
+		dir := prepare(t)
+		require.NoError(t, os.Truncate(filepath.Join(dir, "state.json"), 20))
+		s := openStore(t, dir) // from state.previous.json
+		hold(t, s, "1.0.0", files)
+		follow(t, s, hold(t, s, "1.0.0", files))
+		assert.Equal(t, files, served(t, s))
+	})
+	t.Run("both copies lost", func(t *testing.T) {
+		dir := prepare(t)
+		require.NoError(t, os.Truncate(filepath.Join(dir, "state.json"), 20))
+		require.NoError(t, os.Remove(filepath.Join(dir, "state.previous.json")))
+		s := openStore(t, dir)
+		assert.True(t, s.HasTree(layerFor(files)), "the next sync finds the tree without a download")
+	})
+	t.Run("of a newer Specman", func(t *testing.T) {
+		dir := prepare(t)
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "state.json"), []byte(`{"format": 99}`), 0o644))
+		_, err := Open(context.Background(), Options{Dir: dir})
+		assert.ErrorIs(t, err, ErrNewer)
+	})
+}

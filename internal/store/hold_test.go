@@ -1,0 +1,88 @@
+package store
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestRollbackStepsBackAndHolds(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir, func(o *Options) { o.Keep = 10 })
+	var all []Contribution
+	for _, text := range []string{"1", "2", "3"} {
+		all = append(all, hold(t, s, "0.0.0", content{"f": text}))
+		follow(t, s, all[len(all)-1])
+	}
+	back := func(version string, alone bool) {
+		t.Helper()
+		target, err := s.Target(version, alone)
+		require.NoError(t, err)
+		require.NoError(t, s.Hold(target, "rollback"))
+	}
+	back("", false)
+	assert.Equal(t, content{"f": "2"}, served(t, s))
+	require.NotNil(t, s.Pinned())
+
+	fourth := hold(t, s, "0.0.0", content{"f": "4"})
+	assert.False(t, follow(t, s, fourth), "held, but not served")
+	assert.Equal(t, content{"f": "2"}, served(t, s))
+
+	back("", false)
+	assert.Equal(t, content{"f": "1"}, served(t, s), "again and again")
+	_, err := s.Target("", false)
+	assert.ErrorIs(t, err, ErrNotHeld, "there is nothing before the first")
+
+	require.NoError(t, s.Close())
+	s = openStore(t, dir, func(o *Options) { o.Keep = 10 })
+	assert.Equal(t, content{"f": "1"}, served(t, s), "a rollback survives a restart")
+	assert.NotNil(t, s.Pinned())
+	_, err = s.GC(false)
+	require.NoError(t, err)
+
+	back(all[2].Manifest.String(), false)
+	assert.Equal(t, content{"f": "3"}, served(t, s))
+	_, err = s.Target(all[2].Manifest.String(), false)
+	assert.ErrorIs(t, err, ErrAlreadyThere)
+
+	swapped, err := s.Unpin()
+	require.NoError(t, err)
+	assert.True(t, swapped)
+	assert.Equal(t, content{"f": "4"}, served(t, s), "back to the newest")
+	_, err = s.Unpin()
+	assert.Error(t, err)
+	back("", false)
+	assert.Equal(t, content{"f": "3"}, served(t, s), "the views of before the pins, in their order")
+}
+
+func TestHoldAlone(t *testing.T) {
+	s := openStore(t, t.TempDir())
+	top, low := hold(t, s, "2.0.0", content{"f": "2"}), hold(t, s, "1.0.0", content{"f": "1", "g": "1"})
+	follow(t, s, top, low)
+	_, err := s.Target("1.0.0", false)
+	assert.ErrorIs(t, err, ErrNeverOnTop)
+	target, err := s.Target("1.0.0", true)
+	require.NoError(t, err)
+	require.NoError(t, s.Hold(target, "pin to 1.0.0"))
+	assert.Equal(t, content{"f": "1", "g": "1"}, served(t, s))
+	_, err = s.Target("1.0.0", true)
+	assert.ErrorIs(t, err, ErrAlreadyThere)
+	_, err = s.Target("9.9.9", false)
+	assert.ErrorIs(t, err, ErrNotHeld)
+}
+
+func TestForget(t *testing.T) {
+	s := openStore(t, t.TempDir())
+	top, low := hold(t, s, "2.0.0", content{"f": "2"}), hold(t, s, "1.0.0", content{"f": "1"})
+	follow(t, s, top, low)
+	_, err := s.Forget("2.0.0")
+	require.NoError(t, err)
+	assert.Equal(t, content{"f": "1"}, served(t, s))
+	assert.True(t, s.Forgotten(top.Manifest))
+	_, err = s.Forget("1.0.0")
+	assert.ErrorContains(t, err, "all that is served")
+	assert.Equal(t, content{"f": "1"}, served(t, s))
+	require.NoError(t, s.Unforget(top.Manifest))
+	assert.False(t, s.Forgotten(top.Manifest))
+}

@@ -1,0 +1,76 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+const (
+	// housekeepInterval is how often garbage is looked for when nothing changes:
+	// what is in its grace becomes garbage by itself.
+	housekeepInterval = time.Minute
+	// scrubRate bounds what the background check of all files reads a second,
+	// so that it is not felt.
+	scrubRate = 16 << 20
+)
+
+// Housekeep removes what retention no longer holds, measures the store and,
+// every Options.ScrubInterval, reads and checks all files, until ctx ends.
+func (s *Store) Housekeep(ctx context.Context) {
+	tick := time.NewTicker(housekeepInterval)
+	defer tick.Stop()
+	for {
+		if _, err := s.GC(false); err != nil {
+			s.log.Warn("Removing what is no longer needed failed; it is tried again", "error", err)
+		}
+		if _, err := s.MeasureUsage(); err != nil {
+			s.log.Warn("The store cannot be measured", "error", err)
+		}
+		s.scrubIfDue(ctx)
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		case <-s.changed:
+		}
+	}
+}
+
+func (s *Store) scrubIfDue(ctx context.Context) {
+	last := s.state.Load().Scrubbed
+	if s.opts.ScrubInterval <= 0 || time.Since(last) < s.opts.ScrubInterval {
+		return
+	}
+	if last.IsZero() {
+		// What was just written was just checked: the first scrub can wait.
+		s.noteScrub()
+		return
+	}
+	report, err := s.Verify(ctx, VerifyOptions{BytesPerSecond: scrubRate})
+	switch {
+	case errors.Is(err, context.Canceled):
+		return
+	case err != nil:
+		s.log.Warn("The background check of the store ended early", "error", err)
+	case len(report.Damaged) > 0:
+		s.log.Error("The background check found damage", "files", len(report.Damaged), "cure", "the next sync fetches anew what it can; `specman verify` lists the rest")
+	default:
+		s.log.Debug("The background check found no damage", "files", report.Files, "bytes", report.Bytes)
+	}
+	s.noteScrub()
+}
+
+func (s *Store) noteScrub() {
+	if err := s.change(func(next *state) { next.Scrubbed = time.Now().UTC() }); err != nil {
+		s.log.Warn("The time of the background check cannot be kept", "error", err)
+	}
+}
+
+// touched wakes Housekeep because something was published or replaced.
+func (s *Store) touched() {
+	select {
+	case s.changed <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,222 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	"golang.org/x/time/rate"
+)
+
+// Damage is a file, or a whole tree, that is not what was published.
+type Damage struct {
+	Layer  digest.Digest `json:"layer"`
+	Path   string        `json:"path"` // below the tree; empty: the tree as a whole
+	Reason string        `json:"reason"`
+	Tags   []string      `json:"tags"` // of the releases that have the tree
+}
+
+// VerifyReport is what Verify has read and found.
+type VerifyReport struct {
+	Trees   int      `json:"trees"`
+	Files   int      `json:"files"`
+	Bytes   int64    `json:"bytes"`
+	Damaged []Damage `json:"damaged"`
+}
+
+// VerifyOptions say how Verify goes about it.
+type VerifyOptions struct {
+	// BytesPerSecond bounds the reading; 0: as fast as it goes.
+	BytesPerSecond int
+	// Progress is called now and then with what was done so far; may be nil.
+	Progress func(VerifyReport)
+}
+
+// Verify reads every tree and compares it with what was published. What is
+// found damaged is not served any more. Damage is no error: it is in the report.
+func (s *Store) Verify(ctx context.Context, opts VerifyOptions) (VerifyReport, error) {
+	var report VerifyReport
+	limit := rate.NewLimiter(rate.Inf, 0)
+	if opts.BytesPerSecond > 0 {
+		limit = rate.NewLimiter(rate.Limit(opts.BytesPerSecond), max(opts.BytesPerSecond, blockSize))
+	}
+	entries, err := os.ReadDir(filepath.Join(s.dir, treesFolder))
+	if err != nil {
+		return report, fmt.Errorf("list the trees of the store: %w", err)
+	}
+	for _, e := range entries {
+		layer, ok := layerOf(e.Name())
+		if !ok {
+			continue
+		}
+		if err := s.verifyTree(ctx, layer, limit, opts.Progress, &report); err != nil {
+			return report, err
+		}
+		report.Trees++
+	}
+	return report, nil
+}
+
+func (s *Store) verifyTree(ctx context.Context, layer digest.Digest, limit *rate.Limiter, progress func(VerifyReport), report *VerifyReport) error {
+	tags := s.tagsOf(layer)
+	t, err := s.loaded.take(layer)
+	if errors.Is(err, errNoTree) {
+		return nil // removed meanwhile
+	}
+	if err != nil {
+		report.Damaged = append(report.Damaged, Damage{Layer: layer, Reason: err.Error(), Tags: tags})
+		s.metrics.damaged()
+		return nil
+	}
+	defer s.loaded.give(t)
+	var bad []int32
+	for rec := range t.records {
+		r := &t.records[rec]
+		if r.kind != File || r.real != int32(rec) {
+			continue
+		}
+		if err := s.wait(ctx, limit, r.size); err != nil {
+			return err
+		}
+		if reason := t.check(int32(rec)); reason != "" {
+			bad = append(bad, int32(rec))
+			report.Damaged = append(report.Damaged, Damage{Layer: layer, Path: t.path(int32(rec)), Reason: reason, Tags: tags})
+		}
+		report.Files++
+		report.Bytes += r.size
+		if progress != nil && report.Files%64 == 0 {
+			progress(*report)
+		}
+	}
+	if len(bad) > 0 {
+		s.markDamaged(t, bad...)
+	}
+	return nil
+}
+
+// wait holds back until size more bytes may be read.
+func (s *Store) wait(ctx context.Context, limit *rate.Limiter, size int64) error {
+	for size > 0 && limit.Limit() != rate.Inf {
+		n := min(size, int64(limit.Burst()))
+		if err := limit.WaitN(ctx, int(n)); err != nil {
+			return err
+		}
+		size -= n
+	}
+	return ctx.Err()
+}
+
+// check reads the file of a record and says what is wrong with it.
+func (t *tree) check(rec int32) string {
+	if t.isDamaged(rec) {
+		return "it was found damaged before"
+	}
+	f, err := t.open(rec)
+	if err != nil {
+		return err.Error()
+	}
+	defer f.Close()
+	if hashFile(f) != t.records[rec].sum {
+		return "its content is not the published one"
+	}
+	return ""
+}
+
+func (s *Store) tagsOf(layer digest.Digest) []string {
+	var tags []string
+	for _, r := range s.state.Load().Releases {
+		if r.Layer == layer {
+			tags = append(tags, r.Tag)
+		}
+	}
+	return tags
+}
+
+// Repair makes a damaged tree whole from what other trees hold, and puts it in
+// the place of the damaged one. The error wraps ErrNotHeld where some content
+// is nowhere in the store: then the registry must bring it.
+func (s *Store) Repair(layer digest.Digest) error {
+	t, err := s.loaded.take(layer)
+	if err != nil {
+		return fmt.Errorf("repair tree %s: %w: %w", layer, ErrNotHeld, err)
+	}
+	defer s.loaded.give(t)
+	if t.whole() {
+		return nil
+	}
+	st, err := s.NewStaging(layer)
+	if err != nil {
+		return err
+	}
+	defer st.Discard()
+	if err := s.refill(st, t); err != nil {
+		return fmt.Errorf("repair tree %s: %w", layer, err)
+	}
+	return st.Publish()
+}
+
+// refill stages a tree anew from its own good files and copies of the others.
+func (s *Store) refill(st *Staging, t *tree) error {
+	date := func(sec int64) time.Time {
+		if sec == 0 {
+			return time.Time{}
+		}
+		return time.Unix(sec, 0)
+	}
+	for rec := range t.records {
+		r, name := &t.records[rec], t.path(int32(rec))
+		switch {
+		case r.real != int32(rec):
+		case r.kind == Dir:
+			if err := st.Dir(name, date(r.modTime)); err != nil {
+				return err
+			}
+		default:
+			if err := s.refillFile(st, t, int32(rec), date(r.modTime)); err != nil {
+				return err
+			}
+		}
+	}
+	for rec := range t.records {
+		if r := &t.records[rec]; r.real != int32(rec) {
+			if err := st.Alias(t.path(int32(rec)), t.path(r.real), r.kind == Dir); err != nil {
+				return err
+			}
+		}
+	}
+	for _, l := range t.links {
+		if err := st.Symlink(l.Name, l.Target, date(l.modTime)); err != nil {
+			return err
+		}
+	}
+	st.Skip(t.skipped, t.skippedTotal)
+	return nil
+}
+
+func (s *Store) refillFile(st *Staging, t *tree, rec int32, modTime time.Time) error {
+	r, name := &t.records[rec], t.path(rec)
+	f, err := t.open(rec)
+	if errors.Is(err, ErrDamaged) {
+		var ok bool
+		if f, ok = s.loaded.openCopy(r.sum, t); !ok {
+			return fmt.Errorf("the content of %q: %w", name, ErrNotHeld)
+		}
+	} else if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := st.File(name, modTime, r.size, f); err != nil {
+		return err
+	}
+	if err := st.writers.wait(); err != nil {
+		return err
+	}
+	if st.index.entries[name].sum != r.sum {
+		return fmt.Errorf("%q changed while it was read: %w", name, ErrDamaged)
+	}
+	return nil
+}
