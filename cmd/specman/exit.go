@@ -7,6 +7,7 @@ import (
 	"io"
 
 	"github.com/specman/specman/internal/config"
+	"github.com/specman/specman/internal/sync/oci"
 )
 
 // The exit statuses.
@@ -57,9 +58,8 @@ func report(stderr io.Writer, err error) int {
 	default:
 		fmt.Fprintln(stderr, "specman:", err)
 	}
-	var cured curer
-	if errors.As(err, &cured) && cured.Cure() != "" {
-		fmt.Fprintln(stderr, "  "+cured.Cure())
+	if cure := cureOf(err); cure != "" {
+		fmt.Fprintln(stderr, "  "+cure)
 	}
 	var usage usageError
 	var wrong *config.Error
@@ -67,4 +67,17 @@ func report(stderr io.Writer, err error) int {
 		return exitUsage
 	}
 	return exitFailed
+}
+
+// cureOf is what a person can do about err, or "".
+func cureOf(err error) string {
+	var cured curer
+	if errors.As(err, &cured) {
+		return cured.Cure()
+	}
+	var transport *oci.Error
+	if errors.As(err, &transport) {
+		return transport.Hint
+	}
+	return ""
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/specman/specman/internal/config"
+	"github.com/specman/specman/internal/sync/oci"
 )
 
 func TestReport(t *testing.T) {
@@ -25,6 +26,7 @@ func TestReport(t *testing.T) {
 		{"failed", boom, 1, "specman: boom\n"},
 		{"failed, with a cure", withCure(boom, "duck"), 1, "specman: boom\n  duck\n"},
 		{"failed, with a cure below", fmt.Errorf("sync: %w", withCure(boom, "duck")), 1, "specman: sync: boom\n  duck\n"},
+		{"the registry, with a hint", fmt.Errorf("push: %w", &oci.Error{Operation: "head", Target: "a/b", Kind: oci.Network, Err: boom, Hint: "duck"}), 1, "specman: push: resolve a/b: boom\n  duck\n"},
 		{"an empty cure is none", withCure(boom, ""), 1, "specman: boom\n"},
 		{"no error has no cure", withCure(nil, "duck"), 0, ""},
 		{"wrong usage", usageError{boom}, 2, "specman: boom\n"},
@@ -43,7 +45,7 @@ func TestReport(t *testing.T) {
 
 func TestAppLoadsOnceAndLogsItsWarnings(t *testing.T) {
 	var stderr bytes.Buffer
-	app := &app{env: []string{"SPECMAN_LOG_LEVEL=warn", "SPECMAN_SOURCE_TLS_INSECURESKIPVERIFY=true"}, stderr: &stderr}
+	app := &app{env: []string{"SPECMAN_LOG_LEVEL=warn", "SPECMAN_SOURCE_PLAINHTTP=true", "SPECMAN_SOURCE_AUTH_USERNAME=u"}, stderr: &stderr}
 	newRootCommand(app)
 
 	logger, err := app.logger()
@@ -52,7 +54,7 @@ func TestAppLoadsOnceAndLogsItsWarnings(t *testing.T) {
 	require.NoError(t, err)
 	assert.Same(t, logger, again)
 	logger.Info("not seen")
-	assert.Regexp(t, `^time="[^"]+Z" level=warn msg="source.tls.insecureSkipVerify is true: the registry's certificate is not verified"\n$`, stderr.String())
+	assert.Regexp(t, `^time="[^"]+Z" level=warn msg="source.plainHTTP is true: credentials cross the network in the clear"\n$`, stderr.String())
 
 	first, err := app.config()
 	require.NoError(t, err)

@@ -91,8 +91,7 @@ func strictUsage(cmd *cobra.Command) {
 		if err == nil {
 			return nil
 		}
-		var cured curer
-		if !errors.As(err, &cured) {
+		if cureOf(err) == "" {
 			err = withCure(err, fmt.Sprintf("usage: %s; see `%s --help`", cmd.UseLine(), cmd.CommandPath()))
 		}
 		return usageError{err}

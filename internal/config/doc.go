@@ -14,6 +14,7 @@
 //
 // Flags win over the environment, that over the file, that over the defaults. The
 // layers are decoded strictly first, because viper alone takes `interval: 60` for
-// 60 ns, `4.10` for "4.1" and 7 for true; then viper, which no other package
-// knows, lays them over each other and fills the struct.
+// 60 ns, `4.10` for "4.1" and 7 for true. They are laid over each other here,
+// because each value keeps its origin, which viper would forget; viper, which no
+// other package knows, then makes the struct of the dotted keys.
 package config

@@ -134,7 +134,7 @@ func TestImpossibleValues(t *testing.T) {
 		{"http.listen", "::1:8443", `"::1:8443" is no address to listen at; write :PORT or HOST:PORT (an IPv6 host in brackets)`},
 		{"http.listen", ":65536", `port "65536" is not allowed; allowed is a number from 0 to 65535`},
 		{"http.listen", ":https", `port "https" is not allowed; allowed is a number from 0 to 65535`},
-		{"ops.listen", "", "must not be empty"},
+		{"ops.listen", "", `"" is no address to listen at; write :PORT or HOST:PORT (an IPv6 host in brackets)`},
 		{"store.dir", "", "must not be empty"},
 		{"source.select", "", "must not be empty; allowed is a list of at least one text"},
 		{"source.select", "a,,b", "item 2 is empty"},

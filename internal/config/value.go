@@ -61,10 +61,10 @@ func (k Key) parseDuration(text string) (any, error) {
 // text checks one text.
 func (k Key) text(s string) (any, error) {
 	switch {
-	case s == "" && k.Required:
-		return nil, errors.New("must not be empty")
-	case s == "":
+	case s == "" && !k.Required:
 		return s, nil
+	case s == "" && k.check == nil:
+		return nil, errors.New("must not be empty")
 	case len(k.OneOf) > 0 && !slices.Contains(k.OneOf, s):
 		return nil, k.refuse(s)
 	case k.check != nil:
