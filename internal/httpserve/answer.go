@@ -1,0 +1,96 @@
+package httpserve
+
+import (
+	"io"
+	"net/http"
+	"sync"
+)
+
+// blockSize is what a large body is read and written by. HTTP/2 has many
+// streams on one connection, each of which may stand still with a block in
+// its hands: they get smaller ones.
+const (
+	blockSize      = 256 << 10
+	blockSizeHTTP2 = 64 << 10
+)
+
+// answer is the ResponseWriter of one request: it counts what was sent, and
+// gives 412 and 416 of http.ServeContent our own form.
+type answer struct {
+	http.ResponseWriter
+	request *http.Request
+	status  int
+	sent    int64
+	// refuse is called in place of a status 412 or 416; what the caller writes
+	// after it is dropped.
+	refuse  func(status int)
+	refused bool
+}
+
+var _ io.ReaderFrom = (*answer)(nil)
+
+// Unwrap is for http.ResponseController.
+func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
+
+func (a *answer) WriteHeader(status int) {
+	if refuse := a.refuse; refuse != nil && (status == http.StatusPreconditionFailed || status == http.StatusRequestedRangeNotSatisfiable) {
+		a.refuse = nil
+		refuse(status)
+		a.refused = true
+		return
+	}
+	if a.status == 0 {
+		a.status = status
+	}
+	a.ResponseWriter.WriteHeader(status)
+}
+
+func (a *answer) Write(p []byte) (int, error) {
+	if a.refused {
+		return len(p), nil
+	}
+	if a.status == 0 {
+		a.status = http.StatusOK
+	}
+	n, err := a.ResponseWriter.Write(p)
+	a.sent += int64(n)
+	return n, err
+}
+
+// ReadFrom sends what r has, in blocks from a pool. If r fails, the answer is
+// broken off so that nobody takes it for whole.
+func (a *answer) ReadFrom(r io.Reader) (sent int64, err error) {
+	pool := &blocks
+	if a.request.ProtoMajor == 2 {
+		pool = &blocksHTTP2
+	}
+	block := pool.Get().(*[]byte)
+	defer pool.Put(block)
+	for {
+		n, readErr := r.Read(*block)
+		if n > 0 {
+			m, err := a.Write((*block)[:n])
+			sent += int64(m)
+			if err != nil {
+				return sent, err
+			}
+		}
+		switch readErr {
+		case nil:
+		case io.EOF:
+			return sent, nil
+		default:
+			panic(http.ErrAbortHandler)
+		}
+	}
+}
+
+var (
+	blocks      = sync.Pool{New: func() any { return newBlock(blockSize) }}
+	blocksHTTP2 = sync.Pool{New: func() any { return newBlock(blockSizeHTTP2) }}
+)
+
+func newBlock(size int) *[]byte {
+	block := make([]byte, size)
+	return &block
+}

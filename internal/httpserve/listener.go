@@ -1,0 +1,173 @@
+package httpserve
+
+import (
+	"context"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// listener accepts no more connections at a time than it may have open, and
+// closes those on which nothing moves. Why not by deadlines: a Write returns
+// when the kernel has room for its bytes, which for a slow client is minutes
+// after the one before, although the client takes bytes all the time; and on
+// HTTP/2 a client can stop one answer while the connection looks idle.
+type listener struct {
+	net.Listener
+	slots chan struct{} // nil: no bound
+	done  chan struct{} // closed by Close: ends the wait for a slot
+	close func() error
+
+	mu    sync.Mutex
+	conns map[*conn]struct{}
+}
+
+func newListener(l net.Listener, maxConnections int) *listener {
+	n := &listener{Listener: l, done: make(chan struct{}), conns: make(map[*conn]struct{})}
+	if maxConnections > 0 {
+		n.slots = make(chan struct{}, maxConnections)
+	}
+	n.close = sync.OnceValue(func() error {
+		close(n.done)
+		return l.Close()
+	})
+	return n
+}
+
+func (l *listener) Close() error { return l.close() }
+
+func (l *listener) Accept() (net.Conn, error) {
+	if l.slots != nil {
+		select {
+		case l.slots <- struct{}{}:
+		case <-l.done:
+			return nil, net.ErrClosed
+		}
+	}
+	raw, err := l.Listener.Accept()
+	if err != nil {
+		l.release()
+		return nil, err
+	}
+	c := &conn{Conn: raw, queued: -1}
+	c.close = sync.OnceValue(func() error {
+		l.mu.Lock()
+		delete(l.conns, c)
+		l.mu.Unlock()
+		l.release()
+		return raw.Close()
+	})
+	l.mu.Lock()
+	l.conns[c] = struct{}{}
+	l.mu.Unlock()
+	return c, nil
+}
+
+func (l *listener) release() {
+	if l.slots != nil {
+		<-l.slots
+	}
+}
+
+// ticksPerStall is how often within the allowed time a connection is looked at.
+const ticksPerStall = 12
+
+// closeStalled closes connections that took and sent no byte for as long as
+// stall, until ctx ends.
+func (l *listener) closeStalled(ctx context.Context, stall time.Duration) {
+	tick := time.NewTicker(stall / ticksPerStall)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		var stalled []*conn
+		l.mu.Lock()
+		for c := range l.conns {
+			if c.quiet++; c.hasMoved() {
+				c.quiet = 0
+			}
+			if c.quiet >= ticksPerStall {
+				stalled = append(stalled, c)
+			}
+		}
+		l.mu.Unlock()
+		for _, c := range stalled {
+			c.reset()
+		}
+	}
+}
+
+// conn is a connection that knows whether anything moves on it.
+type conn struct {
+	net.Conn
+	close func() error
+	moved atomic.Bool // since the last look
+
+	// Of the goroutine that looks.
+	quiet  int // looks in a row at which nothing had moved
+	queued int // bytes in the kernel that the client has not taken, at the last look
+}
+
+func (c *conn) Close() error { return c.close() }
+
+func (c *conn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	c.note(n)
+	return n, err
+}
+
+func (c *conn) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	c.note(n)
+	return n, err
+}
+
+func (c *conn) note(n int) {
+	if n > 0 && !c.moved.Load() { // the store costs more than the load
+		c.moved.Store(true)
+	}
+}
+
+// hasMoved says whether bytes went through since it was last asked, or whether
+// the client has taken some of those that lay in the kernel.
+func (c *conn) hasMoved() bool {
+	queued := unsent(c.Conn)
+	moved := c.moved.Swap(false) || c.queued >= 0 && queued < c.queued
+	c.queued = queued
+	return moved
+}
+
+// reset closes the connection and drops what the kernel still has for a client
+// that does not take it.
+func (c *conn) reset() {
+	if tcp, ok := c.Conn.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0) // without it the kernel tries on for minutes: no harm
+	}
+	_ = c.Close() // the goroutine that serves it finds out by its next Read or Write
+}
+
+// unsent returns how many bytes of a connection the other side has not
+// acknowledged; -1 where that is not known.
+func unsent(c net.Conn) int {
+	tcp, ok := c.(*net.TCPConn)
+	if !ok {
+		return -1
+	}
+	raw, err := tcp.SyscallConn()
+	if err != nil {
+		return -1
+	}
+	queued := -1
+	_ = raw.Control(func(fd uintptr) { // a closed connection: not known
+		if n, err := unix.IoctlGetInt(int(fd), unix.SIOCOUTQ); err == nil {
+			queued = n
+		}
+	})
+	return queued
+}

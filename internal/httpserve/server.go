@@ -1,0 +1,128 @@
+package httpserve
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// Server answers for the tree. Make one with New, then call Serve and, from
+// another goroutine, Shutdown.
+type Server struct {
+	opts        Options
+	log         *slog.Logger
+	metrics     *metrics
+	cache       *bodyCache // nil: no cache
+	faults      *faults
+	certificate *certificate
+	clientCA    *clientCA // nil: clients need no certificate
+	users       *users    // nil: no login
+	http        *http.Server
+
+	stop       context.CancelFunc // ends the background work
+	background context.Context
+	running    sync.WaitGroup
+}
+
+// New makes a server. It reads or makes the certificate, but listens to nothing
+// yet. Files that are there but of no use are logged, not returned as an error:
+// they are re-read when they change.
+func New(opts Options) (*Server, error) {
+	if err := opts.complete(); err != nil {
+		return nil, err
+	}
+	s := &Server{
+		opts:   opts,
+		log:    opts.Logger,
+		cache:  newBodyCache(opts.CacheBytes),
+		faults: &faults{log: opts.Logger, seen: make(map[[sha256.Size]byte]time.Time)},
+	}
+	var err error
+	if s.certificate, err = newCertificate(opts.TLS, s.log); err != nil {
+		return nil, fmt.Errorf("serve: %w", err)
+	}
+	if opts.TLS.ClientCAFile != "" {
+		s.clientCA = newClientCA(opts.TLS.ClientCAFile, s.log)
+	}
+	if opts.HtpasswdFile != "" {
+		s.users = newUsers(opts.HtpasswdFile, s.log)
+	}
+	s.metrics = newMetrics(opts.Registerer, s.certificate.notAfter)
+	s.background, s.stop = context.WithCancel(context.Background())
+	limits := opts.limits
+	s.http = &http.Server{
+		Handler:                      s.routes(),
+		DisableGeneralOptionsHandler: true,
+		TLSConfig:                    tlsConfig(s.certificate, s.clientCA),
+		ReadHeaderTimeout:            limits.readHeader,
+		IdleTimeout:                  limits.idle,
+		MaxHeaderBytes:               limits.headers,
+		// No WriteTimeout: it would cut a slow download that moves. What does
+		// not move is closed below the connection, see listener.
+		HTTP2: &http.HTTP2Config{MaxConcurrentStreams: limits.streams},
+		// Handshakes that scanners break off, and the like.
+		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+	return s, nil
+}
+
+// Handler answers requests as Serve does, without TLS and the limits of
+// connections.
+func (s *Server) Handler() http.Handler { return s.http.Handler }
+
+// Listen opens the TLS port, so that a port that is taken is known before
+// Serve.
+func (s *Server) Listen(ctx context.Context) (net.Listener, error) {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", s.opts.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("listen for HTTPS (http.listen): %w", err)
+	}
+	return l, nil
+}
+
+// Serve answers on a listener until Shutdown, then returns nil. It is called
+// once.
+func (s *Server) Serve(l net.Listener) error {
+	limited := newListener(l, s.opts.MaxConnections)
+	s.goBackground(func(ctx context.Context) { limited.closeStalled(ctx, s.opts.limits.stall) })
+	s.goBackground(func(ctx context.Context) { watch(ctx, s.opts.limits.poll, s.checkFiles) })
+	err := s.http.ServeTLS(limited, "", "")
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return fmt.Errorf("serve HTTPS: %w", err)
+}
+
+// checkFiles re-reads what has changed.
+func (s *Server) checkFiles() {
+	s.certificate.check()
+	if s.clientCA != nil {
+		_ = s.clientCA.check(false) // it reports by itself
+	}
+	if s.users != nil {
+		_ = s.users.check(false) // it reports by itself
+	}
+}
+
+// Shutdown stops accepting, and lets the answers that are under way end until
+// ctx is done; then it cuts those that are left, and says so by ctx's error.
+func (s *Server) Shutdown(ctx context.Context) error {
+	err := s.http.Shutdown(ctx)
+	if err != nil {
+		_ = s.http.Close() // its error would be of connections that are cut on purpose
+		err = fmt.Errorf("end the answers under way: %w", err)
+	}
+	s.stop()
+	s.running.Wait()
+	return err
+}
+
+func (s *Server) goBackground(work func(ctx context.Context)) {
+	s.running.Go(func() { work(s.background) })
+}
