@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -26,11 +27,19 @@ func (l *loader) checkSource(s settings, source Source, shown string, at Origin)
 	if s.isTrue("source.tls.insecureSkipVerify") && s.given("source.tls.caFile") {
 		warnings = append(warnings, called("source.tls.caFile")+" has no effect while "+called("source.tls.insecureSkipVerify")+" is true")
 	}
-	// A source that lacks what was wrong would only draw mistakes that are none.
-	if len(l.mistakes) == before && s.sourceIsWhole() {
+	if len(l.mistakes) == before && l.canBeJudged(s) {
 		l.validate(s, source, shown, at)
 	}
 	return warnings
+}
+
+// canBeJudged says that nothing is missing, because it was wrong, by which the
+// parts of a source are judged together: that would draw mistakes that are none.
+// Numbers, durations and lists are judged one by one.
+func (l *loader) canBeJudged(s settings) bool {
+	return !slices.ContainsFunc(l.keys, func(k Key) bool {
+		return k.inSource() && (k.Kind == Text || k.Kind == Bool) && s[k.Name].value == nil
+	})
 }
 
 // validate asks the caller what it thinks of a source. An error that begins with

@@ -1,7 +1,5 @@
 package config
 
-import "strings"
-
 // setting is one value of one layer. A nil value was wrong and has been reported;
 // that it was set still counts, so that one mistake does not make two.
 type setting struct {
@@ -23,16 +21,6 @@ func (s settings) given(name string) bool {
 		return v != ""
 	case []string:
 		return len(v) > 0
-	}
-	return true
-}
-
-// sourceIsWhole says that no value of a source is missing because it was wrong.
-func (s settings) sourceIsWhole() bool {
-	for name, set := range s {
-		if set.value == nil && strings.HasPrefix(name, sourcePrefix) {
-			return false
-		}
 	}
 	return true
 }

@@ -266,8 +266,13 @@ func TestValidateSource(t *testing.T) {
 			"sources[1].repository @ FILE:3: it names no host",
 			"sources[1].auth.username @ default: and source.auth.password must be given together",
 			"sources[1] @ FILE:3: no luck"}},
-		{"not asked of a source that lacks a value", "source: {repository: bad, interval: 3}\n", []string{
-			"source.interval @ FILE:1: 3 is a bare number where a duration is due; write 3s (seconds) or another unit"}},
+		{"not asked of a source that lacks a text", "source: {repository: bad, auth: {password: 3}}\n", []string{
+			"source.auth.password @ FILE:1: is a number where text is due; put it in quotes"}},
+		{"asked beside a wrong duration", "source: {repository: bad, interval: 3}\n", []string{
+			"source.interval @ FILE:1: 3 is a bare number where a duration is due; write 3s (seconds) or another unit",
+			"source.repository @ FILE:1: it names no host",
+			"source.auth.username @ default: and source.auth.password must be given together",
+			"source @ FILE:1: no luck"}},
 		{"asked beside a mistake elsewhere", "source: {repository: bad}\nstore: {keep: x}\n", []string{
 			`store.keep @ FILE:2: "x" is not allowed; allowed is a whole number from 0`,
 			"source.repository @ FILE:1: it names no host",
