@@ -13,8 +13,6 @@ HTTPS_PORT=${HTTPS_PORT:-8443}
 OPS_PORT=${OPS_PORT:-8080}
 ZOT_PORT=${ZOT_PORT:-5000}
 
-specman() { bin/specman --config .run/specman.yaml "$@"; }
-
 listening() { (: <"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
 need_free() { # need_free PORT VARIABLE
@@ -35,7 +33,7 @@ wait_for() { # wait_for PORT PID WHAT
 }
 
 push() {
-  specman push .run/www "$(<.run/reference)"
+  bin/specman --config .run/specman.yaml push .run/www "$(<.run/reference)"
 }
 
 start_zot() { # start_zot PROGRAM
@@ -88,14 +86,20 @@ END
 }
 
 serve() {
-  specman serve &
-  local service=$!
-  # bash ends its children's wait when the signal comes; the service then gets
-  # its own, and the time to end in order.
-  trap 'kill -TERM $service 2>/dev/null || true' INT TERM
+  bin/specman --config .run/specman.yaml serve &
+  local service=$! status
+  # The terminal sends Ctrl-C to the service too, and a second signal would end it
+  # at once; SIGTERM comes to this script alone.
+  trap : INT
+  trap 'kill -TERM "$service" 2>/dev/null || true' TERM
   wait_for "$HTTPS_PORT" "$service" specman
   explain
-  while kill -0 "$service" 2>/dev/null; do wait "$service" || true; done
+  # A trapped signal ends the wait and not the service.
+  while true; do
+    status=0
+    wait "$service" || status=$?
+    kill -0 "$service" 2>/dev/null || return "$status"
+  done
 }
 
 finish() {
