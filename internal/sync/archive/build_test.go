@@ -125,6 +125,16 @@ func zstded(t testing.TB, data []byte, opts ...zstd.EOption) []byte {
 	return b.Bytes()
 }
 
+// noise does not compress, and is the same each time.
+func noise(n int) []byte {
+	b := make([]byte, n)
+	for i, x := 0, uint32(1); i < n; i++ {
+		x = x*1664525 + 1013904223
+		b[i] = byte(x >> 24)
+	}
+	return b
+}
+
 // deep is a path of n folders and a file.
 func deep(n int) string {
 	return strings.Repeat("d/", n) + "f"

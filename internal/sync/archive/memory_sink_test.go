@@ -73,7 +73,7 @@ func (s *memorySink) call(name string) error {
 
 func (s *memorySink) parent(name string) {
 	s.t.Helper()
-	require.Contains(s.t, s.folders, path.Dir(name), "the parent of %q comes first", name)
+	require.True(s.t, has(s.folders, path.Dir(name)), "the parent of %q comes first", name)
 }
 
 func (s *memorySink) Dir(name string, modTime time.Time) error {
@@ -83,7 +83,7 @@ func (s *memorySink) Dir(name string, modTime time.Time) error {
 		return err
 	}
 	s.parent(name)
-	require.NotContains(s.t, s.files, name, "%q is a file", name)
+	require.False(s.t, has(s.files, name), "%q is a file", name)
 	_, again := s.folders[name]
 	require.False(s.t, again && modTime.IsZero(), "%q is announced twice", name)
 	s.folders[name] = modTime
@@ -98,7 +98,7 @@ func (s *memorySink) File(name string, modTime time.Time, size int64, content io
 		return err
 	}
 	s.parent(name)
-	require.NotContains(s.t, s.folders, name, "%q is a folder", name)
+	require.False(s.t, has(s.folders, name), "%q is a folder", name)
 	require.False(s.t, modTime.IsZero())
 	require.LessOrEqual(s.t, size, s.limits.FileBytes)
 	s.unpacked += size
@@ -127,9 +127,9 @@ func (s *memorySink) HardLink(name, target string) error {
 		return err
 	}
 	s.parent(name)
-	require.NotContains(s.t, s.files, name, "a file of that name was removed first")
-	require.NotContains(s.t, s.folders, name)
-	require.Contains(s.t, s.files, target)
+	require.False(s.t, has(s.files, name), "a file of that name was removed first")
+	require.False(s.t, has(s.folders, name), "%q", name)
+	require.True(s.t, has(s.files, target), "%q", name)
 	s.unpacked += s.files[target].size
 	require.LessOrEqual(s.t, s.unpacked, s.limits.TreeBytes)
 	s.files[name] = s.files[target]
@@ -143,7 +143,7 @@ func (s *memorySink) Remove(name string) error {
 	if err := s.call(name); err != nil {
 		return err
 	}
-	require.Contains(s.t, s.files, name)
+	require.True(s.t, has(s.files, name), "%q", name)
 	delete(s.files, name)
 	return nil
 }
@@ -156,9 +156,9 @@ func (s *memorySink) Symlink(name, target string, modTime time.Time) error {
 		return err
 	}
 	s.parent(name)
-	require.NotContains(s.t, s.files, name)
-	require.NotContains(s.t, s.folders, name)
-	require.NotContains(s.t, s.links, name, "once each")
+	require.False(s.t, has(s.files, name), "%q", name)
+	require.False(s.t, has(s.folders, name), "%q", name)
+	require.False(s.t, has(s.links, name), "once each")
 	s.links[name] = target
 	s.linkAt[name] = modTime
 	return nil
@@ -170,23 +170,29 @@ func (s *memorySink) Alias(name, target string, dir bool) error {
 	if err := s.call(name); err != nil {
 		return err
 	}
-	require.NotContains(s.t, s.files, name)
-	require.NotContains(s.t, s.folders, name)
-	require.NotContains(s.t, s.aliases, name, "once each")
+	require.False(s.t, has(s.files, name), "%q", name)
+	require.False(s.t, has(s.folders, name), "%q", name)
+	require.False(s.t, has(s.aliases, name), "once each")
 	parent := path.Dir(name)
 	if _, real := s.folders[parent]; real {
-		require.Contains(s.t, s.links, name, "in a real folder only symlinks are aliases")
+		require.True(s.t, has(s.links, name), "in a real folder only symlinks are aliases")
 	} else {
-		require.Contains(s.t, s.aliases, parent, "the parent of %q comes first", name)
-		require.Contains(s.t, s.folders, s.aliases[parent], "and is a folder")
+		require.True(s.t, has(s.aliases, parent), "the parent of %q comes first", name)
+		require.True(s.t, has(s.folders, s.aliases[parent]), "and is a folder")
 	}
 	if dir {
-		require.Contains(s.t, s.folders, target)
+		require.True(s.t, has(s.folders, target), "%q", name)
 	} else {
-		require.Contains(s.t, s.files, target)
+		require.True(s.t, has(s.files, target), "%q", name)
 	}
 	s.aliases[name] = target
 	return nil
+}
+
+// has is quick where require.Contains looks at every key.
+func has[V any](m map[string]V, name string) bool {
+	_, ok := m[name]
+	return ok
 }
 
 // tree is all that is served: the content of files, "/" for folders.
