@@ -22,13 +22,18 @@ func NewMetrics(reg prometheus.Registerer, sources []string) *Metrics {
 		}, []string{"source"}),
 	}
 	reg.MustRegister(m.requests, m.downloaded)
+	m.Add(sources)
+	return m
+}
+
+// Add makes the series of sources, so that they are there before they move.
+func (m *Metrics) Add(sources []string) {
 	for _, source := range sources {
 		m.downloaded.WithLabelValues(source)
 		for _, operation := range []string{opTags, opHead, opManifest, opBlob, opReferrers, opToken} {
 			m.requests.WithLabelValues(source, operation, "200")
 		}
 	}
-	return m
 }
 
 func (m *Metrics) request(source, operation, code string) {
