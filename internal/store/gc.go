@@ -73,8 +73,8 @@ func (s *Store) surplus(st *state, now time.Time) []Release {
 	var out []Release
 	for _, releases := range bySource {
 		slices.SortFunc(releases, func(a, b Release) int { return b.Demoted.Compare(a.Demoted) })
-		for _, r := range releases[min(s.opts.Keep, len(releases)):] {
-			if now.Sub(r.Demoted) >= s.opts.Grace {
+		for _, r := range releases[min(s.options().Keep, len(releases)):] {
+			if now.Sub(r.Demoted) >= s.options().Grace {
 				out = append(out, r)
 			}
 		}
@@ -110,7 +110,7 @@ func (s *Store) unnamed(st *state, now time.Time, dryRun bool) ([]digest.Digest,
 		if !known && !dryRun {
 			s.orphans[layer] = now
 		}
-		if was[layer] || known && now.Sub(since) >= s.opts.Grace {
+		if was[layer] || known && now.Sub(since) >= s.options().Grace {
 			out = append(out, layer)
 		}
 	}

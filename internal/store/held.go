@@ -1,6 +1,7 @@
 package store
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"slices"
 	"time"
@@ -89,4 +90,22 @@ func (s *Store) viewOf(releases []Release, trees []*tree) *View {
 	v := &View{overlay: newOverlay(trees), id: viewID(releases), releases: releases, trees: trees, loaded: &s.loaded}
 	v.holders.Store(1)
 	return v
+}
+
+// Contents returns the sha256 of every file of every held release.
+func (s *Store) Contents() (map[[sha256.Size]byte]bool, error) {
+	sums := make(map[[sha256.Size]byte]bool)
+	for _, r := range s.state.Load().Releases {
+		t, err := s.loaded.take(r.Layer)
+		if err != nil {
+			return nil, err
+		}
+		for n := range t.records {
+			if t.records[n].kind == File {
+				sums[t.records[n].sum] = true
+			}
+		}
+		s.loaded.give(t)
+	}
+	return sums, nil
 }

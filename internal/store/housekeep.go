@@ -39,7 +39,7 @@ func (s *Store) Housekeep(ctx context.Context) {
 
 func (s *Store) scrubIfDue(ctx context.Context) {
 	last := s.state.Load().Scrubbed
-	if s.opts.ScrubInterval <= 0 || time.Since(last) < s.opts.ScrubInterval {
+	if s.options().ScrubInterval <= 0 || time.Since(last) < s.options().ScrubInterval {
 		return
 	}
 	if last.IsZero() {

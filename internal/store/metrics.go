@@ -68,7 +68,7 @@ func (m *metrics) show(s *Store) {
 	}
 	m.view.Reset()
 	m.releases.Reset()
-	for _, source := range append([]string{ImportSource}, s.opts.Sources...) {
+	for _, source := range append([]string{ImportSource}, s.options().Sources...) {
 		m.skipped.WithLabelValues(source).Set(0)
 	}
 	v := s.Acquire()

@@ -99,7 +99,8 @@ func Read(dir string, sources []string) (*Snapshot, error) {
 	if len(sources) == 0 {
 		sources = []string{"default"}
 	}
-	s := &Store{opts: Options{Dir: dir, Sources: sources}, dir: dir, log: slog.New(slog.DiscardHandler)}
+	s := &Store{dir: dir, log: slog.New(slog.DiscardHandler)}
+	s.opts.Store(&Options{Dir: dir, Sources: sources})
 	s.loaded.init(dir)
 	s.state.Store(st)
 	s.loadView(st)

@@ -27,9 +27,9 @@ func (s *Store) CheckSpace(need int64) error {
 	if err != nil {
 		return err
 	}
-	if missing := need + s.opts.MinFree - free; missing > 0 {
+	if missing := need + s.options().MinFree - free; missing > 0 {
 		return fmt.Errorf("%w: %d bytes are needed and %d are to stay free (store.minFree), but %d are free in %s: enlarge the volume by %d bytes, or lower store.keep or store.minFree",
-			ErrNoSpace, need, s.opts.MinFree, free, s.dir, missing)
+			ErrNoSpace, need, s.options().MinFree, free, s.dir, missing)
 	}
 	return nil
 }

@@ -45,7 +45,7 @@ type Options struct {
 // Store is an open store. Its methods are safe for concurrent use; those that
 // change what is held or served wait for each other, those that read do not.
 type Store struct {
-	opts    Options
+	opts    atomic.Pointer[Options] // replaced by Configure
 	dir     string
 	root    *os.Root
 	lock    *os.File
@@ -87,7 +87,8 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 			return nil, fmt.Errorf("open the store: %w: store.dir must be a folder that uid %d may write", err, os.Getuid())
 		}
 	}
-	s := &Store{opts: opts, dir: dir, log: opts.Logger, started: time.Now(), changed: make(chan struct{}, 1), orphans: make(map[digest.Digest]time.Time)}
+	s := &Store{dir: dir, log: opts.Logger, started: time.Now(), changed: make(chan struct{}, 1), orphans: make(map[digest.Digest]time.Time)}
+	s.opts.Store(&opts)
 	s.loaded.init(dir)
 	if s.lock, err = lock(ctx, dir, opts.LockWait, s.log); err != nil {
 		return nil, err
@@ -177,6 +178,25 @@ func (s *Store) Close() error {
 	}
 	return s.lock.Close()
 }
+
+// Configure changes what is kept, and the order of the sources: Dir, Logger and
+// Registerer stay as they were. What is served follows at once, unless pinned.
+func (s *Store) Configure(opts Options) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	old := s.options()
+	opts.Dir, opts.Logger, opts.Registerer = old.Dir, old.Logger, old.Registerer
+	s.opts.Store(&opts)
+	s.touched()
+	next := s.state.Load().clone()
+	if next.Pin != nil || s.servesDesired(next) {
+		return nil
+	}
+	_, err := s.serve(next, s.desired(next))
+	return err
+}
+
+func (s *Store) options() *Options { return s.opts.Load() }
 
 // Dir returns the store's folder.
 func (s *Store) Dir() string { return s.dir }

@@ -81,7 +81,7 @@ func (s *Store) Follow(source string, order []Contribution) (swapped bool, err e
 func (s *Store) desired(st *state) []ReleaseKey {
 	var keys []ReleaseKey
 	tags := make(map[string]bool)
-	for _, source := range s.opts.Sources {
+	for _, source := range s.options().Sources {
 		for _, c := range st.Following[source] {
 			tags[c.Tag] = true
 			keys = append(keys, ReleaseKey{source, c.Tag, c.Manifest})

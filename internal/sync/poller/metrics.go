@@ -21,16 +21,11 @@ type Metrics struct {
 	current     *prometheus.GaugeVec
 }
 
-// NewMetrics registers the metrics with every series that they can have for
-// these sources.
+// NewMetrics registers the metrics and adds the sources.
 func NewMetrics(reg prometheus.Registerer, sources []string) *Metrics {
 	f := promauto.With(reg)
 	gauge := func(name, help string) *prometheus.GaugeVec {
-		g := f.NewGaugeVec(prometheus.GaugeOpts{Name: "specman_" + name, Help: help}, []string{"source"})
-		for _, s := range sources {
-			g.WithLabelValues(s)
-		}
-		return g
+		return f.NewGaugeVec(prometheus.GaugeOpts{Name: "specman_" + name, Help: help}, []string{"source"})
 	}
 	m := &Metrics{
 		syncs: f.NewCounterVec(prometheus.CounterOpts{
@@ -48,7 +43,16 @@ func NewMetrics(reg prometheus.Registerer, sources []string) *Metrics {
 		missing:     gauge("releases_missing", "Followed releases that are not held at the registry's digest."),
 		current:     gauge("view_current", "1 only when every followed release is served at the registry's digest."),
 	}
+	m.Add(sources)
+	return m
+}
+
+// Add makes every series that the metrics can have for these sources.
+func (m *Metrics) Add(sources []string) {
 	for _, s := range sources {
+		for _, g := range []*prometheus.GaugeVec{m.lastAttempt, m.lastSuccess, m.consecutive, m.nextSync, m.refused, m.missing, m.current} {
+			g.WithLabelValues(s)
+		}
 		for _, r := range []Result{Success, Noop, Failed} {
 			m.syncs.WithLabelValues(s, string(r))
 			m.duration.WithLabelValues(s, string(r))
@@ -57,7 +61,6 @@ func NewMetrics(reg prometheus.Registerer, sources []string) *Metrics {
 			m.failures.WithLabelValues(s, string(stage))
 		}
 	}
-	return m
 }
 
 func (m *Metrics) began(source string, at time.Time) {
