@@ -90,8 +90,8 @@ func failed(err error, ex *exchange) *Error {
 		case strings.Contains(text, "realm"):
 			e.Operation, e.Target = opToken, ex.last.host
 			e.Hint = "the registry names a token server that cannot be trusted: set the registry's own external URL right (Harbor: external_url in harbor.yml, with https)"
-		case isHTML(ex.last.contentType):
-			e.Hint = hintHTML
+		case ex.last.status == http.StatusOK && isHTML(ex.last.contentType):
+			e.Kind, e.Hint = NotRegistry, hintHTML
 		}
 	}
 	return e
@@ -131,7 +131,7 @@ func connectionError(err error) *Error {
 		e.Kind, e.Hint = Stalled, hintStalled
 	case errors.Is(err, context.DeadlineExceeded):
 		e.Err = fmt.Errorf("no answer in the time allowed: %w", context.DeadlineExceeded)
-		e.Hint = "a firewall may drop the packets; source.timeout is how long a sync may take beside its downloads"
+		e.Hint = "the registry hangs, or a firewall drops the packets (source.stallTimeout bounds the wait for an answer, source.timeout the sync beside its downloads)"
 	case errors.Is(err, errTooManyRedirects), errors.Is(err, errRedirectToHTTP):
 		e.Kind = Malformed
 	case errors.As(err, &proxy):

@@ -3,6 +3,7 @@ package oci
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"strings"
@@ -90,6 +91,10 @@ func (c *client) Do(req *http.Request) (*http.Response, error) {
 		return nil, refused(resp, ex)
 	}
 	c.setDenied(false)
+	if ex.last.operation == opTags && isHTML(ex.last.contentType) {
+		discard(resp)
+		return nil, &Error{Kind: NotRegistry, Hint: hintHTML, Err: errors.New("the answer is a web page and no list")}
+	}
 	return resp, nil
 }
 

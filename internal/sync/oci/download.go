@@ -15,11 +15,14 @@ import (
 
 const (
 	// maxIdleResumes is how often a body is taken up again without at least
-	// minProgress bytes in between.
+	// progress in between.
 	maxIdleResumes = 3
 	// maxResumes bounds them altogether: a proxy that cuts each connection after
 	// a minute lets 8 GiB pass in that many pieces over a line of 15 Mbit/s.
 	maxResumes = 100
+	// minProgressOfStalled is more than a body brings that drips just below the
+	// limit, which would else go on for maxResumes.
+	minProgressOfStalled = 16 * minProgress
 
 	firstResumeWait = 500 * time.Millisecond
 	maxResumeWait   = 10 * time.Second
@@ -108,16 +111,13 @@ func (d *download) open(wait time.Duration) error {
 	}
 	if resp.ContentLength >= 0 && resp.ContentLength != want {
 		body.Close()
-		e := &Error{Kind: Corrupt, Hint: hintDamagedBlob, Err: fmt.Errorf("the registry has %d bytes of it, and not %d", resp.ContentLength+d.desc.Size-want, d.desc.Size)}
-		return e
+		return &Error{Kind: Corrupt, Hint: hintDamaged, Err: fmt.Errorf("the registry has %d bytes of it, and not %d", resp.ContentLength+d.desc.Size-want, d.desc.Size)}
 	}
-	if !resumed {
-		if skip := d.offset; skip > 0 {
-			timer.Stop() // this may be long; the stall limit guards it
-			if _, err := io.CopyN(io.Discard, body, skip); err != nil {
-				body.Close()
-				return connectionError(unexpected(err))
-			}
+	if !resumed && d.offset > 0 {
+		timer.Stop() // this may be long; the stall limit guards it
+		if _, err := io.CopyN(io.Discard, body, d.offset); err != nil {
+			body.Close()
+			return unexpected(err)
 		}
 	}
 	d.body, d.sized = body, resp.ContentLength >= 0
@@ -182,7 +182,11 @@ func (d *download) resume() error {
 			return cause
 		}
 		failure := d.broken
-		if d.offset-d.progress >= minProgress {
+		enough := int64(minProgress)
+		if errors.Is(failure, errStalled) {
+			enough = minProgressOfStalled
+		}
+		if d.offset-d.progress >= enough {
 			d.idle, d.progress = 0, d.offset
 		}
 		if d.idle >= maxIdleResumes || d.resumes >= maxResumes {

@@ -29,7 +29,8 @@ const (
 	TLS           Kind = "tls"           // the TLS handshake, on either side
 	Stalled       Kind = "stalled"       // a body that moves too slowly
 	Corrupt       Kind = "corrupt"       // digest or length differ from the descriptor's
-	Malformed     Kind = "malformed"     // not what the OCI specifications say: HTML, a foreign Link, too large
+	Malformed     Kind = "malformed"     // not what the OCI specifications say: a foreign Link, a manifest that is none or too large
+	NotRegistry   Kind = "not-registry"  // a web page: somebody else answered in the registry's place
 	Misconfigured Kind = "misconfigured" // a setting, or a file that a setting names
 	Canceled      Kind = "canceled"      // the caller's context was canceled
 )

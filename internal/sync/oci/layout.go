@@ -22,6 +22,8 @@ const (
 	// Other tools write index.json in place: what cannot be parsed is read again.
 	indexReads    = 4
 	indexReadWait = 50 * time.Millisecond
+
+	hintDamagedLayout = "the folder is damaged: push the artifact again"
 )
 
 // layout is a backend in an OCI image layout (image-spec, image-layout.md): a
@@ -174,20 +176,20 @@ func (l *layout) resolve(ctx context.Context, reference string) (ocispec.Descrip
 	return ocispec.Descriptor{MediaType: found.MediaType, Digest: found.Digest, Size: found.Size}, nil
 }
 
-func (l *layout) manifest(ctx context.Context, reference string) ([]byte, string, error) {
+func (l *layout) manifest(ctx context.Context, reference string) (rawManifest, error) {
 	desc, err := l.resolve(ctx, reference)
 	if err != nil {
-		return nil, "", err
+		return rawManifest{}, err
 	}
 	raw, err := l.readFile(blobPath(desc.Digest), MaxManifestBytes)
 	if err != nil {
-		return nil, "", l.fail(opManifest, reference, err)
+		return rawManifest{}, l.fail(opManifest, reference, err)
 	}
 	// Of a tag, too, the bytes must be what the index says.
 	if got := desc.Digest.Algorithm().FromBytes(raw); got != desc.Digest {
-		return nil, "", &Error{Operation: opManifest, Target: l.target(reference), Kind: Corrupt, Err: fmt.Errorf("its digest is %s", got), Hint: "the folder is damaged: push the artifact again"}
+		return rawManifest{}, &Error{Operation: opManifest, Target: l.target(reference), Kind: Corrupt, Err: fmt.Errorf("its digest is %s", got), Hint: hintDamagedLayout}
 	}
-	return raw, desc.MediaType, nil
+	return rawManifest{raw, desc.MediaType, desc.Digest}, nil
 }
 
 func (l *layout) blob(ctx context.Context, desc ocispec.Descriptor) (io.ReadCloser, error) {
@@ -203,7 +205,7 @@ func (l *layout) blob(ctx context.Context, desc ocispec.Descriptor) (io.ReadClos
 		return nil, &Error{
 			Operation: opBlob, Target: l.target(string(desc.Digest)), Kind: Corrupt,
 			Err:  fmt.Errorf("the file has %d bytes, and not %d", info.Size(), desc.Size),
-			Hint: "the folder is damaged: push the artifact again",
+			Hint: hintDamagedLayout,
 		}
 	}
 	inner, cancel := detach(ctx)

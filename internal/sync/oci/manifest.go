@@ -106,6 +106,35 @@ func parseDocument(raw []byte, contentType string) (*document, error) {
 	return &doc, nil
 }
 
+// parse checks the digest of a manifest and parses it. For a tag the bytes
+// decide what the digest is. Only where a digest vouches for the bytes can it be
+// the artifact that is malformed; else the way to it is to blame.
+func (raw *rawManifest) parse(reference string) (*document, error) {
+	claimed, algorithm := raw.claimed, digest.Canonical
+	if want, err := digest.Parse(reference); err == nil {
+		claimed = want
+	}
+	if claimed.Validate() == nil {
+		algorithm = claimed.Algorithm()
+	}
+	raw.claimed = algorithm.FromBytes(raw.bytes)
+	page := isHTML(raw.contentType) || bytes.HasPrefix(bytes.TrimSpace(raw.bytes), []byte("<"))
+	if reference == claimed.String() && raw.claimed != claimed && !page {
+		return nil, &Error{Kind: Corrupt, Hint: hintDamaged, Err: fmt.Errorf("its digest is %s", raw.claimed)}
+	}
+	doc, err := parseDocument(raw.bytes, raw.contentType)
+	switch {
+	case err == nil:
+		return doc, nil
+	case page:
+		return nil, &Error{Kind: NotRegistry, Hint: hintHTML, Err: errors.New("the answer is a web page and no manifest")}
+	case raw.claimed == claimed, claimed == "" && json.Valid(raw.bytes):
+		return nil, &Error{Kind: Malformed, Err: fmt.Errorf("not an OCI manifest: %w", err)}
+	default:
+		return nil, &Error{Kind: Corrupt, Hint: hintDamaged, Err: fmt.Errorf("not an OCI manifest, and its digest is %s: %w", raw.claimed, err)}
+	}
+}
+
 // fill takes over what doc says, under annotations that an index around it has.
 func (m *Manifest) fill(doc *document) {
 	m.ArtifactType = doc.ArtifactType

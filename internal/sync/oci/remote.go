@@ -117,22 +117,18 @@ func (r *remoteRepository) resolve(ctx context.Context, reference string) (ocisp
 			return ocispec.Descriptor{}, explain(err, opHead, r.target(reference))
 		}
 	}
-	raw, contentType, err := r.manifest(ctx, reference)
+	raw, err := r.manifest(ctx, reference)
 	if err != nil {
 		return ocispec.Descriptor{}, err
 	}
-	doc, err := parseDocument(raw, contentType)
+	doc, err := raw.parse(reference)
 	if err != nil {
-		return ocispec.Descriptor{}, notAManifest(r.target(reference), raw, contentType, err)
+		return ocispec.Descriptor{}, explain(err, opManifest, r.target(reference))
 	}
 	if refused {
 		r.heads.refuse()
 	}
-	algorithm := digest.Canonical
-	if want, err := digest.Parse(reference); err == nil {
-		algorithm = want.Algorithm()
-	}
-	return ocispec.Descriptor{MediaType: doc.MediaType, Digest: algorithm.FromBytes(raw), Size: int64(len(raw))}, nil
+	return ocispec.Descriptor{MediaType: doc.MediaType, Digest: raw.claimed, Size: int64(len(raw.bytes))}, nil
 }
 
 var errNoDigest = errors.New("the answer to HEAD has no usable Docker-Content-Digest")
@@ -167,34 +163,34 @@ func headRefused(err error) bool {
 	return errors.Is(err, errNoDigest) || errors.As(err, &e) && e.Operation == "" && (e.Kind == Refused || e.Status == http.StatusNotImplemented)
 }
 
-func (r *remoteRepository) manifest(ctx context.Context, reference string) ([]byte, string, error) {
-	raw, contentType, err := r.getManifest(ctx, reference)
+func (r *remoteRepository) manifest(ctx context.Context, reference string) (rawManifest, error) {
+	raw, err := r.getManifest(ctx, reference)
 	if err != nil {
-		return nil, "", explain(err, opManifest, r.target(reference))
+		return rawManifest{}, explain(err, opManifest, r.target(reference))
 	}
-	r.heads.compare(reference, digest.FromBytes(raw))
-	return raw, contentType, nil
+	r.heads.compare(reference, digest.FromBytes(raw.bytes))
+	return raw, nil
 }
 
-func (r *remoteRepository) getManifest(ctx context.Context, reference string) ([]byte, string, error) {
+func (r *remoteRepository) getManifest(ctx context.Context, reference string) (rawManifest, error) {
 	if err := r.validReference(reference); err != nil {
-		return nil, "", err
+		return rawManifest{}, err
 	}
 	s, err := r.sessions.get()
 	if err != nil {
-		return nil, "", err
+		return rawManifest{}, err
 	}
 	resp, err := r.request(ctx, s, http.MethodGet, "manifests/"+reference, acceptManifests)
 	if err != nil {
-		return nil, "", err
+		return rawManifest{}, err
 	}
 	defer resp.Body.Close()
-	raw, err := readManifest(resp.Body)
+	bytes, err := readManifest(resp.Body)
 	if err != nil {
-		return nil, "", err
+		return rawManifest{}, err
 	}
 	mediaType, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
-	return raw, mediaType, nil
+	return rawManifest{bytes, mediaType, digest.Digest(resp.Header.Get("Docker-Content-Digest"))}, nil
 }
 
 // readManifest reads a manifest to its end, or fails where it is too large.

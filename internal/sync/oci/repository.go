@@ -1,7 +1,6 @@
 package oci
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -24,7 +23,7 @@ type backend interface {
 	// resolve may leave the descriptor's size and media type unset.
 	resolve(ctx context.Context, reference string) (ocispec.Descriptor, error)
 	// manifest returns at most MaxManifestBytes, not yet checked or parsed.
-	manifest(ctx context.Context, reference string) (raw []byte, contentType string, err error)
+	manifest(ctx context.Context, reference string) (rawManifest, error)
 	// blob returns a stream that may be longer or shorter than desc says, or hold other bytes.
 	blob(ctx context.Context, desc ocispec.Descriptor) (io.ReadCloser, error)
 	// push stores a file's blob, the config, and the manifest under a tag, in that order.
@@ -32,6 +31,13 @@ type backend interface {
 	// target names the repository, with a reference if there is one.
 	target(reference string) string
 	fingerprint() string
+}
+
+// rawManifest is a manifest as it came.
+type rawManifest struct {
+	bytes       []byte
+	contentType string
+	claimed     digest.Digest // what the backend says that its digest is; may be empty or wrong
 }
 
 // String names the repository for people; it holds no secrets.
@@ -67,57 +73,41 @@ func (r *Repository) Manifest(ctx context.Context, reference string) (*Manifest,
 	ctx, cancel := r.bounded(ctx)
 	defer cancel()
 
-	raw, dgst, doc, err := r.fetchDocument(ctx, reference)
-	if err != nil {
-		return nil, err
-	}
-	m := &Manifest{Digest: dgst, MediaType: doc.MediaType, Raw: raw}
-	m.fill(doc)
-	for depth := 1; len(doc.Manifests) == 1; depth++ {
-		if depth > maxIndexDepth {
-			return nil, r.malformed(reference, fmt.Errorf("indexes within indexes, more than %d deep", maxIndexDepth))
-		}
-		if _, _, doc, err = r.fetchDocument(ctx, doc.Manifests[0].Digest.String()); err != nil {
+	m := &Manifest{}
+	for depth := 0; ; depth++ {
+		raw, doc, err := r.fetchDocument(ctx, reference)
+		if err != nil {
 			return nil, err
 		}
+		if depth == 0 {
+			m.Digest, m.MediaType, m.Raw = raw.claimed, doc.MediaType, raw.bytes
+		}
 		m.fill(doc)
-	}
-	return m, nil
-}
-
-// fetchDocument fetches one manifest, checks its digest and parses it.
-func (r *Repository) fetchDocument(ctx context.Context, reference string) ([]byte, digest.Digest, *document, error) {
-	raw, contentType, err := r.backend.manifest(ctx, reference)
-	if err != nil {
-		return nil, "", nil, err
-	}
-	dgst := digest.FromBytes(raw)
-	if want, err := digest.Parse(reference); err == nil {
-		if dgst = want.Algorithm().FromBytes(raw); dgst != want {
-			return nil, "", nil, &Error{
-				Operation: opManifest, Target: r.backend.target(reference), Kind: Corrupt,
-				Hint: "the registry's storage, or a proxy before it, is damaged: push the artifact again",
-				Err:  fmt.Errorf("its digest is %s", dgst),
+		switch {
+		case len(doc.Manifests) != 1:
+			return m, nil
+		case depth == maxIndexDepth:
+			return nil, &Error{
+				Operation: opManifest, Target: r.backend.target(reference), Kind: Malformed,
+				Err: fmt.Errorf("indexes within indexes, more than %d deep", maxIndexDepth),
 			}
 		}
+		reference = doc.Manifests[0].Digest.String()
 	}
-	doc, err := parseDocument(raw, contentType)
+}
+
+// fetchDocument fetches one manifest, parses it, and sets what it claims to
+// what it is.
+func (r *Repository) fetchDocument(ctx context.Context, reference string) (rawManifest, *document, error) {
+	raw, err := r.backend.manifest(ctx, reference)
 	if err != nil {
-		return nil, "", nil, notAManifest(r.backend.target(reference), raw, contentType, err)
+		return raw, nil, err
 	}
-	return raw, dgst, doc, nil
-}
-
-func (r *Repository) malformed(reference string, err error) *Error {
-	return &Error{Operation: opManifest, Target: r.backend.target(reference), Kind: Malformed, Err: err}
-}
-
-func notAManifest(target string, raw []byte, contentType string, err error) *Error {
-	e := &Error{Operation: opManifest, Target: target, Kind: Malformed, Err: fmt.Errorf("not an OCI manifest: %w", err)}
-	if isHTML(contentType) || bytes.HasPrefix(bytes.TrimSpace(raw), []byte("<")) {
-		e.Hint = hintHTML
+	doc, err := raw.parse(reference)
+	if err != nil {
+		return raw, nil, explain(err, opManifest, r.backend.target(reference))
 	}
-	return e
+	return raw, doc, nil
 }
 
 // Blob opens a blob. Its reader gives io.EOF only after size and digest were

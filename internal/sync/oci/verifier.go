@@ -11,8 +11,6 @@ import (
 	_ "crypto/sha512" // digests may use it; sha256 comes with go-digest
 )
 
-const hintDamagedBlob = "the registry's storage, or a proxy before it, is damaged: push the artifact again"
-
 // verifier gives io.EOF only for a body that is all that its descriptor says.
 type verifier struct {
 	body   io.ReadCloser
@@ -66,7 +64,7 @@ func (v *verifier) check() error {
 }
 
 func (v *verifier) corrupt(err error) *Error {
-	return &Error{Operation: opBlob, Target: v.target, Kind: Corrupt, Hint: hintDamagedBlob, Err: err}
+	return &Error{Operation: opBlob, Target: v.target, Kind: Corrupt, Hint: hintDamaged, Err: err}
 }
 
 func (v *verifier) Close() error { return v.body.Close() }
