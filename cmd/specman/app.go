@@ -4,8 +4,11 @@ import (
 	"io"
 	"log/slog"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/specman/specman/internal/config"
 	"github.com/specman/specman/internal/logging"
+	"github.com/specman/specman/internal/sync/oci"
 	"github.com/specman/specman/internal/sync/selector"
 )
 
@@ -45,11 +48,23 @@ func (a *app) loadConfig() (*config.Loaded, error) {
 		Env:              a.env,
 		DefaultFile:      config.DefaultFile,
 		ValidateSelector: validateSelector,
+		ValidateSource:   validateSource,
 	})
 }
 
 func validateSelector(text string) error {
 	_, err := selector.Parse(text)
+	return err
+}
+
+// validateSource asks the registry's client whether it could work with a source.
+// Nothing is connected to and no file is read.
+func validateSource(s config.Source) error {
+	if s.Repository == "" {
+		return nil
+	}
+	metrics := oci.NewMetrics(prometheus.NewRegistry(), []string{s.Name})
+	_, err := oci.Open(connection(&s, metrics, nil)) // no logger: who uses the source hears its warnings
 	return err
 }
 
