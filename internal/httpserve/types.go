@@ -83,6 +83,3 @@ func typeOf(name string) mediaType {
 	}
 	return t
 }
-
-// IsText says whether files of that name are worth compressing.
-func IsText(name string) bool { return typeOf(name).text }
