@@ -84,7 +84,7 @@ func (s *state) expects(v *View) bool {
 // that is not there is an error that wraps fs.ErrNotExist; a store that this
 // Specman is too old for, one that wraps ErrNewer. The caller must Close the
 // snapshot.
-func Read(dir string, sources []string) (*Snapshot, error) {
+func Read(dir string, sources ...string) (*Snapshot, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, err

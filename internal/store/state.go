@@ -92,6 +92,8 @@ type Event struct {
 	Kind    string    `json:"kind"` // start, release, swap, failure, refused, rollback, pin, unpin, forget, removed, damage
 	Source  string    `json:"source,omitempty"`
 	Message string    `json:"message"`
+	// Count is how many times in a row this happened, the last of them At.
+	Count int `json:"count"`
 }
 
 func (s *state) clone() *state {
@@ -115,7 +117,13 @@ func (s *state) release(key ReleaseKey) *Release {
 }
 
 func (s *state) event(at time.Time, kind, source, format string, args ...any) {
-	s.Events = append(s.Events, Event{At: at.UTC(), Kind: kind, Source: source, Message: fmt.Sprintf(format, args...)})
+	e := Event{At: at.UTC(), Kind: kind, Source: source, Message: fmt.Sprintf(format, args...), Count: 1}
+	// A registry that is down for days must not push out all that went before.
+	if n := len(s.Events) - 1; n >= 0 && s.Events[n].Kind == kind && s.Events[n].Source == source && s.Events[n].Message == e.Message {
+		e.Count += s.Events[n].Count
+		s.Events = s.Events[:n]
+	}
+	s.Events = append(s.Events, e)
 	s.Events = s.Events[max(0, len(s.Events)-maxEvents):]
 }
 
