@@ -23,6 +23,9 @@ const (
 // its constructor and a line here.
 func commands(app *app) []*cobra.Command {
 	return []*cobra.Command{
+		newPackCommand(app),
+		newPushCommand(app),
+		newInspectCommand(app),
 		newConfigCommand(app),
 		newVersionCommand(app),
 	}
