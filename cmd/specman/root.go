@@ -23,6 +23,8 @@ const (
 // its constructor and a line here.
 func commands(app *app) []*cobra.Command {
 	return []*cobra.Command{
+		newServeCommand(app),
+		newSyncCommand(app),
 		newPackCommand(app),
 		newPushCommand(app),
 		newInspectCommand(app),

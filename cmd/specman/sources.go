@@ -25,6 +25,12 @@ func newSyncMetrics(reg prometheus.Registerer, cfg *config.Config) syncMetrics {
 	return syncMetrics{poller: poller.NewMetrics(reg, names), oci: oci.NewMetrics(reg, names)}
 }
 
+// add makes the series of sources that a changed configuration brings.
+func (m syncMetrics) add(names []string) {
+	m.poller.Add(names)
+	m.oci.Add(names)
+}
+
 func sourceNames(cfg *config.Config) []string {
 	var names []string
 	for _, s := range cfg.Sources {

@@ -51,5 +51,8 @@ func checkSourceName(s string) error {
 	if !dnsLabel.MatchString(s) {
 		return fmt.Errorf("%s is not allowed; allowed are up to 63 small letters, digits and inner dashes", quote(s))
 	}
+	if s == "import" {
+		return fmt.Errorf("%s is not allowed: it is the name under which imported archives are held", quote(s))
+	}
 	return nil
 }

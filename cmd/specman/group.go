@@ -1,0 +1,121 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/specman/specman/internal/config"
+	"github.com/specman/specman/internal/ops"
+	"github.com/specman/specman/internal/store"
+	"github.com/specman/specman/internal/sync/poller"
+)
+
+// sources are the pollers of all configured sources, which a changed
+// configuration replaces. Its methods are safe for concurrent use.
+type sources struct {
+	store   *store.Store
+	metrics syncMetrics
+	log     *slog.Logger
+
+	mu      sync.Mutex
+	pollers []*poller.Poller
+	next    chan struct{} // closed when pollers have been replaced
+}
+
+func newSources(cfg *config.Config, st *store.Store, reg prometheus.Registerer, log *slog.Logger) (*sources, error) {
+	g := &sources{store: st, metrics: newSyncMetrics(reg, cfg), log: log, next: make(chan struct{})}
+	pollers, err := newPollers(cfg, st, g.metrics, log)
+	g.pollers = pollers
+	return g, err
+}
+
+// run polls until ctx ends, always with the latest pollers.
+func (g *sources) run(ctx context.Context) {
+	for ctx.Err() == nil {
+		g.mu.Lock()
+		pollers, next := g.pollers, g.next
+		g.mu.Unlock()
+		if len(pollers) == 0 {
+			g.log.Info("No source.repository is configured: serving what is held or imported")
+		}
+		turn, stop := context.WithCancel(ctx)
+		var running sync.WaitGroup
+		for _, p := range pollers {
+			running.Go(func() { p.Run(turn) })
+		}
+		select {
+		case <-ctx.Done():
+		case <-next:
+		}
+		stop()
+		running.Wait()
+	}
+}
+
+// replace makes run go on with other pollers, which begin with a sync.
+func (g *sources) replace(cfg *config.Config) error {
+	pollers, err := newPollers(cfg, g.store, g.metrics, g.log)
+	if err != nil {
+		return err
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.pollers = pollers
+	close(g.next)
+	g.next = make(chan struct{})
+	return nil
+}
+
+func (g *sources) all() []*poller.Poller {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.pollers
+}
+
+// pollersForOps are the pollers as the ops server wants them.
+func (g *sources) pollersForOps() []ops.Poller {
+	var all []ops.Poller
+	for _, p := range g.all() {
+		all = append(all, p)
+	}
+	return all
+}
+
+// Trigger has all sources polled now.
+func (g *sources) Trigger() {
+	for _, p := range g.all() {
+		p.Trigger()
+	}
+}
+
+// Status returns what is known of each source, the top of the view first.
+func (g *sources) Status() []poller.Status {
+	var all []poller.Status
+	for _, p := range g.all() {
+		all = append(all, p.Status())
+	}
+	return all
+}
+
+// whyNothing says, for a client of the tree, why nothing is served yet. It
+// names no host and no credential.
+func (g *sources) whyNothing() string {
+	var why []string
+	for _, s := range g.Status() {
+		switch {
+		case len(s.Failures) > 0:
+			f := s.Failures[len(s.Failures)-1]
+			why = append(why, "the last sync failed at stage "+string(f.Stage)+"; specman status says why")
+		case s.Syncing:
+			why = append(why, "the first sync is under way")
+		}
+	}
+	if len(why) == 0 {
+		return "nothing was fetched or imported yet"
+	}
+	return strings.Join(why, "; ")
+}

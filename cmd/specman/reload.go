@@ -1,0 +1,135 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"maps"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"github.com/specman/specman/internal/config"
+	"github.com/specman/specman/internal/logging"
+	"github.com/specman/specman/internal/store"
+)
+
+// configPollInterval is how often the configuration file is looked at. Watching
+// it would miss the symlink swap of a Kubernetes volume on some file systems.
+const configPollInterval = 2 * time.Second
+
+// reloadMetrics tell whether the configuration that is in use is the one on disk.
+type reloadMetrics struct {
+	successful prometheus.Gauge
+	at         prometheus.Gauge
+}
+
+func newReloadMetrics(reg prometheus.Registerer) reloadMetrics {
+	f := promauto.With(reg)
+	m := reloadMetrics{
+		successful: f.NewGauge(prometheus.GaugeOpts{Name: "specman_config_last_reload_successful", Help: "1 if the last reading of the configuration succeeded."}),
+		at:         f.NewGauge(prometheus.GaugeOpts{Name: "specman_config_last_reload_success_timestamp_seconds", Help: "When the configuration in use was read."}),
+	}
+	m.succeeded()
+	return m
+}
+
+func (m reloadMetrics) succeeded() {
+	m.successful.Set(1)
+	m.at.SetToCurrentTime()
+}
+
+// watchConfig applies a changed configuration file until ctx ends. A bad one is
+// reported once and the old one stays in use.
+func (s *service) watchConfig(ctx context.Context, group *sources, st *store.Store) {
+	path := s.app.loaded.File
+	last := fileSum(path)
+	tick := time.NewTicker(configPollInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		sum := fileSum(path)
+		if path == "" || sum == last {
+			continue
+		}
+		last = sum
+		loaded, err := s.app.loadConfig()
+		if err != nil {
+			s.reloads.successful.Set(0)
+			s.log.Error("The changed configuration is wrong; the old one stays in use", "error", err)
+			continue
+		}
+		if err := s.apply(loaded, group, st); err != nil {
+			s.reloads.successful.Set(0)
+			s.log.Error("The changed configuration cannot be applied; the old one stays in use", "error", err)
+			continue
+		}
+		s.reloads.succeeded()
+	}
+}
+
+// apply puts into use what can change while the service runs: the sources, the
+// limits and rules for releases, the store's retention, the log's level. For
+// the rest a restart is asked for.
+func (s *service) apply(loaded *config.Loaded, group *sources, st *store.Store) error {
+	next := &loaded.Config
+	level, err := logging.ParseLevel(next.Log.Level)
+	if err != nil {
+		return err
+	}
+	if !slices.Equal(sourceNames(next), sourceNames(s.cfg)) {
+		group.metrics.add(sourceNames(next))
+	}
+	if err := group.replace(next); err != nil {
+		return err
+	}
+	if err := st.Configure(storeOptions(next, s.log)); err != nil {
+		return err
+	}
+	s.app.logLevel.Set(level)
+	for _, warning := range loaded.Warnings {
+		s.log.Warn(warning)
+	}
+	if keys := needRestart(s.cfg, next); len(keys) > 0 {
+		s.log.Warn("Some changes of the configuration need a restart", "keys", strings.Join(keys, ","))
+	}
+	s.log.Info("The changed configuration is in use", "file", loaded.File)
+	// What needs a restart goes on being compared with what is in use.
+	running := *s.cfg
+	running.Sources, running.Gate, running.Log.Level = next.Sources, next.Gate, next.Log.Level
+	s.cfg = &running
+	return nil
+}
+
+// needRestart names the parts of the configuration that differ and are only
+// read at the start.
+func needRestart(old, next *config.Config) []string {
+	parts := map[string][2]any{
+		"store.dir":      {old.Store.Dir, next.Store.Dir},
+		"http":           {old.HTTP, next.HTTP},
+		"ops":            {old.Ops, next.Ops},
+		"control.socket": {old.Control, next.Control},
+		"log.format":     {old.Log.Format, next.Log.Format},
+		"log.access":     {old.Log.Access, next.Log.Access},
+	}
+	maps.DeleteFunc(parts, func(_ string, p [2]any) bool { return reflect.DeepEqual(p[0], p[1]) })
+	return slices.Sorted(maps.Keys(parts))
+}
+
+// fileSum is what a file holds, as a sum; the same for every file that cannot
+// be read.
+func fileSum(path string) [sha256.Size]byte {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return [sha256.Size]byte{}
+	}
+	return sha256.Sum256(data)
+}

@@ -1,0 +1,149 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/specman/specman/internal/config"
+	"github.com/specman/specman/internal/ops"
+	"github.com/specman/specman/internal/store"
+	"github.com/specman/specman/internal/sync/poller"
+)
+
+func newSyncCommand(app *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "sync",
+		Short:   "Poll the sources once, now",
+		GroupID: groupService,
+		Long: `Make one sync of every source and print the releases that are held after it. The
+running service is asked to do it, if there is one; else it is done here, into the
+store, which is then ready for a service: for init containers and cron.
+
+Ends with status 1 if something could not be had; what is held is kept.`,
+		Example: `  # in an init container: bring a tree, unless there is one
+  specman sync --if-empty
+
+  # after the archive was mended, or when a gate refused what was meant
+  kubectl exec specman-0 -n hubble-system -- specman sync --force`,
+	}
+	force := cmd.Flags().Bool("force", false, "fetch refused and forgotten releases again, and let pass what only a gate refused")
+	ifEmpty := cmd.Flags().Bool("if-empty", false, "do nothing where a whole view is held")
+	format := addOutput(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		return app.sync(cmd.Context(), *force, *ifEmpty, *format)
+	}
+	return cmd
+}
+
+// syncResult is what `sync -o json` prints.
+type syncResult struct {
+	Outcomes map[string]poller.Outcome `json:"outcomes"` // by source
+	Releases []store.Release           `json:"releases"` // held after it
+}
+
+func (a *app) sync(ctx context.Context, force, ifEmpty bool, format outputFormat) error {
+	loaded, err := a.config()
+	if err != nil {
+		return err
+	}
+	cfg := &loaded.Config
+	if ifEmpty && wholeViewHeld(cfg) {
+		return nil
+	}
+	var result syncResult
+	client := ops.Client{Socket: cfg.Control.Socket}
+	asked, err := client.Sync(ctx, force)
+	result.Outcomes = asked.Outcomes
+	if errors.Is(err, ops.ErrNotRunning) {
+		result.Outcomes, err = a.syncHere(ctx, force)
+	}
+	if err != nil {
+		return err
+	}
+	held, err := store.Read(cfg.Store.Dir, sourceNames(cfg)...)
+	if err != nil {
+		return err
+	}
+	defer held.Close()
+	result.Releases = held.Releases
+	return a.printSync(result, format)
+}
+
+// wholeViewHeld says whether the store would serve something as it is.
+func wholeViewHeld(cfg *config.Config) bool {
+	held, err := store.Read(cfg.Store.Dir, sourceNames(cfg)...)
+	if err != nil {
+		return false // a store that cannot be read is for the sync to report
+	}
+	defer held.Close()
+	return held.View != nil
+}
+
+// syncHere syncs without a service: it takes the store itself.
+func (a *app) syncHere(ctx context.Context, force bool) (map[string]poller.Outcome, error) {
+	s, err := newService(a)
+	if err != nil {
+		return nil, err
+	}
+	opts := storeOptions(s.cfg, s.log)
+	opts.LockWait = 0
+	st, err := store.Open(ctx, opts)
+	if err != nil {
+		return nil, storeError(err)
+	}
+	defer st.Close()
+	group, err := newSources(s.cfg, st, s.metrics, s.log)
+	if err != nil {
+		return nil, err
+	}
+	outcomes := make(map[string]poller.Outcome)
+	for _, p := range group.all() {
+		outcomes[p.Name] = p.Once(ctx, force)
+	}
+	if len(outcomes) == 0 {
+		return nil, withCure(errors.New("no source is configured"), "set source.repository")
+	}
+	_, err = st.GC(false)
+	return outcomes, err
+}
+
+func (a *app) printSync(result syncResult, format outputFormat) error {
+	if format == outputJSON {
+		if err := writeJSON(a.stdout, result); err != nil {
+			return err
+		}
+	} else {
+		w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+		fmt.Fprintln(w, "SOURCE\tTAG\tMANIFEST\tFILES\tFETCHED")
+		for _, r := range result.Releases {
+			fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\n", r.Source, r.Tag, r.Manifest, r.Files, r.Fetched.Format("2006-01-02T15:04:05Z"))
+		}
+		if err := w.Flush(); err != nil {
+			return err
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(result.Outcomes)) {
+		for _, f := range result.Outcomes[name].Failures {
+			fmt.Fprintf(a.stderr, "specman: %s: stage %s: %s\n", name, f.Stage, f.Reason)
+			if f.Cure != "" {
+				fmt.Fprintln(a.stderr, "  "+f.Cure)
+			}
+		}
+	}
+	return failedOutcome(result.Outcomes)
+}
+
+func failedOutcome(outcomes map[string]poller.Outcome) error {
+	for _, o := range outcomes {
+		if o.Result == poller.Failed {
+			return errReported
+		}
+	}
+	return nil
+}
