@@ -162,7 +162,7 @@ func message(resp *http.Response) string {
 	if err := json.Unmarshal(raw, &body); err == nil {
 		return errorsText(body.Errors)
 	}
-	if strings.HasPrefix(resp.Header.Get("Content-Type"), "text/plain") {
+	if kind := resp.Header.Get("Content-Type"); kind == "" || strings.HasPrefix(kind, "text/plain") {
 		text := strings.TrimSpace(string(raw))
 		return text[:min(len(text), 200)]
 	}

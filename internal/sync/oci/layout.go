@@ -208,20 +208,19 @@ func (l *layout) blob(ctx context.Context, desc ocispec.Descriptor) (io.ReadClos
 			Hint: hintDamagedLayout,
 		}
 	}
-	inner, cancel := detach(ctx)
-	return &layoutBlob{File: f, ctx: inner, cancel: cancel, fail: func(err error) error { return l.fail(opBlob, string(desc.Digest), err) }}, nil
+	return &layoutBlob{File: f, ctx: ctx, fail: func(err error) error { return l.fail(opBlob, string(desc.Digest), err) }}, nil
 }
 
-// layoutBlob is a file whose reader can be canceled as a registry's can.
+// layoutBlob is a file whose reader ends when its context is canceled, but not
+// at its deadline, as a registry's does.
 type layoutBlob struct {
 	fs.File
-	ctx    context.Context
-	cancel context.CancelCauseFunc
-	fail   func(error) error
+	ctx  context.Context
+	fail func(error) error
 }
 
 func (b *layoutBlob) Read(p []byte) (int, error) {
-	if err := b.ctx.Err(); err != nil {
+	if err := b.ctx.Err(); errors.Is(err, context.Canceled) {
 		return 0, b.fail(err)
 	}
 	n, err := b.File.Read(p)
@@ -229,11 +228,6 @@ func (b *layoutBlob) Read(p []byte) (int, error) {
 		err = b.fail(err)
 	}
 	return n, err
-}
-
-func (b *layoutBlob) Close() error {
-	b.cancel(context.Canceled)
-	return b.File.Close()
 }
 
 func blobPath(dgst digest.Digest) string {
