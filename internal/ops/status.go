@@ -1,0 +1,183 @@
+package ops
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/specman/specman/internal/store"
+	"github.com/specman/specman/internal/sync/poller"
+)
+
+// maxStatusHistory is how many of the views that were served a status lists.
+const maxStatusHistory = 20
+
+// Status is how the service is doing. Its JSON is public: docs/api.md.
+type Status struct {
+	Notices []Notice `json:"notices"` // what a person should know, the gravest first
+	Running bool     `json:"running"` // false: read from the store of a service that does not run
+	Ready   bool     `json:"ready"`
+	Reason  string   `json:"reason,omitempty"` // why it is not ready
+
+	Replica  string    `json:"replica"`
+	Version  string    `json:"version"`
+	Revision string    `json:"revision"`
+	Started  time.Time `json:"started,omitzero"` // of the process
+
+	Served  *Served         `json:"served"` // null: nothing; of a stopped service, what it would serve
+	Pinned  *store.Pin      `json:"pinned"` // null: the selectors are followed
+	Sources []poller.Status `json:"sources"`
+	Store   StoreStatus     `json:"store"`
+	History []PastView      `json:"history"` // newest first, the served view included
+}
+
+// Notice is something that a person should know while it stands.
+type Notice struct {
+	Source string `json:"source,omitempty"` // empty: it is of no single source
+	What   string `json:"what"`
+	Cure   string `json:"cure"`
+}
+
+// Served is the served view.
+type Served struct {
+	View       string    `json:"view"` // its id
+	Since      time.Time `json:"since,omitzero"`
+	Files      int       `json:"files"`
+	Bytes      int64     `json:"bytes"`
+	Incomplete bool      `json:"incomplete"` // something is followed that is not held
+	Releases   []Release `json:"releases"`   // top first
+}
+
+// StoreStatus is what is on disk.
+type StoreStatus struct {
+	Dir string `json:"dir"`
+	store.Space
+	Releases int `json:"releases"` // held
+}
+
+// PastView is a view of the history.
+type PastView struct {
+	View     string        `json:"view"`
+	Since    time.Time     `json:"since"` // when it was last begun to be served
+	Served   bool          `json:"served"`
+	Releases []ReleaseName `json:"releases"` // top first
+}
+
+// ReleaseName names a release.
+type ReleaseName struct {
+	Source string        `json:"source"`
+	Tag    string        `json:"tag"`
+	Digest digest.Digest `json:"digest"` // the manifest's
+}
+
+// StatusOf is the part of a status that a store alone can tell.
+func StatusOf(p *store.Snapshot) (Status, error) {
+	st := Status{
+		Notices: storeNotices(p), Replica: Replica(), Pinned: p.Pin, Sources: []poller.Status{},
+		Store: StoreStatus{Dir: p.Dir, Releases: len(p.Releases)}, History: []PastView{},
+	}
+	var err error
+	if st.Store.Space, err = p.Space(); err != nil {
+		return st, err
+	}
+	for _, h := range p.History[:min(len(p.History), maxStatusHistory)] {
+		past := PastView{View: h.ID, Since: h.Since, Served: p.View != nil && h.ID == p.View.ID()}
+		for _, k := range h.Releases {
+			past.Releases = append(past.Releases, ReleaseName{Source: k.Source, Tag: k.Tag, Digest: k.Manifest})
+		}
+		st.History = append(st.History, past)
+	}
+	if p.View != nil {
+		files, bytes := p.View.Files()
+		st.Served = &Served{View: p.View.ID(), Since: p.Since, Files: files, Bytes: bytes, Releases: servedReleases(p)}
+	}
+	return st, nil
+}
+
+// storeNotices are those that the store itself gives rise to.
+func storeNotices(p *store.Snapshot) []Notice {
+	notices := []Notice{}
+	add := func(cure, format string, args ...any) {
+		notices = append(notices, Notice{What: fmt.Sprintf(format, args...), Cure: cure})
+	}
+	const repair = "the next sync repairs it; `specman verify --repair` does it now"
+	if p.Damage != nil {
+		add("the next sync completes it; what the trees hold is not fetched again", "the store's state is damaged: %v", p.Damage)
+	}
+	switch {
+	case p.Expected == nil:
+	case p.View == nil:
+		add(repair, "no held view is whole: nothing can be served")
+	case p.View.ID() != p.Expected.ID:
+		add(repair, "view %s is damaged on disk; the newest one that is whole, %s, is in its place", p.Expected.ID, p.View.ID())
+	}
+	if p.View != nil {
+		for n, r := range p.View.Releases() {
+			if damaged := p.View.Damaged(n); damaged > 0 {
+				add(repair, "%d files of %s (%s) are damaged on disk and not served from there", damaged, r.Tag, r.Manifest)
+			}
+		}
+	}
+	if p.Pin != nil {
+		// The same words as the poller's, so that it is told once.
+		add("`specman unpin` goes back to following", "the served view is held at %s since %s: %s", p.Pin.View, p.Pin.Since.UTC().Format(time.RFC3339), p.Pin.Reason)
+	}
+	return notices
+}
+
+// status is all that the running service knows.
+func (s *Server) status() (Status, error) {
+	p := s.opts.Store.Snapshot()
+	defer p.Close()
+	st, err := StatusOf(p)
+	if err != nil {
+		return st, err
+	}
+	st.Running, st.Started = true, s.started.UTC()
+	st.Replica, st.Version, st.Revision = s.opts.Replica, s.opts.Version, s.opts.Revision
+	if st.Ready = s.isReady(); !st.Ready {
+		st.Reason = s.Why()
+	}
+	st.Notices = append(st.Notices, s.opts.Notices()...)
+	for _, poller := range s.opts.Pollers() {
+		st.add(poller.Status())
+	}
+	return st, nil
+}
+
+// add puts in what a source's poller knows.
+func (s *Status) add(source poller.Status) {
+	source.Failures, source.Followed = list(source.Failures), list(source.Followed)
+	source.LeftOut, source.Notices = list(source.LeftOut), list(source.Notices)
+	s.Sources = append(s.Sources, source)
+	for _, n := range source.Notices {
+		if !slices.ContainsFunc(s.Notices, func(known Notice) bool { return known.What == n.What }) {
+			s.Notices = append(s.Notices, Notice{Source: source.Source, What: n.What, Cure: n.Cure})
+		}
+	}
+	if s.Served != nil {
+		s.Served.Incomplete = s.Served.Incomplete || slices.ContainsFunc(source.Followed, func(f poller.Followed) bool {
+			return f.Contributes == "" && f.State != poller.PassedOver
+		})
+	}
+}
+
+// list makes a list that JSON shows as [] and not as null.
+func list[T any](l []T) []T {
+	if l == nil {
+		return []T{}
+	}
+	return l
+}
+
+func (s *Server) getStatus(w http.ResponseWriter, _ *http.Request) {
+	st, err := s.status()
+	if err != nil {
+		s.problem(w, http.StatusInternalServerError, "%v", err)
+		return
+	}
+	s.json(w, http.StatusOK, st)
+}

@@ -1,0 +1,86 @@
+package ops
+
+import (
+	"context"
+	"net/http"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/specman/specman/internal/sync/poller"
+)
+
+// SyncResult is what became of a sync that was asked for. Its JSON is public:
+// docs/api.md.
+type SyncResult struct {
+	Replica string `json:"replica"`
+	// Outcomes are by source; empty for a sync that was not waited for.
+	Outcomes map[string]poller.Outcome `json:"outcomes"`
+}
+
+// postSync asks all sources for a sync at once, back-off or not.
+func (s *Server) postSync(w http.ResponseWriter, r *http.Request) {
+	wait, err := flag(r, "wait")
+	if err != nil {
+		s.problem(w, http.StatusBadRequest, "%v", err)
+		return
+	}
+	force, err := flag(r, "force")
+	if err != nil {
+		s.problem(w, http.StatusBadRequest, "%v", err)
+		return
+	}
+	if len(s.opts.Pollers()) == 0 {
+		s.problem(w, http.StatusConflict, "there is nothing to sync with: no repository is configured (source.repository)")
+		return
+	}
+	s.log.Info("A sync was asked for", "by", caller(r), "force", force)
+	if wait {
+		lasting(func(w http.ResponseWriter, r *http.Request) { s.syncAndTell(w, r, force) })(w, r)
+		return
+	}
+	if force {
+		// A forced sync is one that somebody waits for.
+		go s.syncAll(s.ctx, true)
+	} else {
+		s.triggerAll()
+	}
+	s.json(w, http.StatusAccepted, SyncResult{Replica: s.opts.Replica, Outcomes: map[string]poller.Outcome{}})
+}
+
+func (s *Server) syncAndTell(w http.ResponseWriter, r *http.Request, force bool) {
+	outcomes, err := s.syncAll(r.Context(), force)
+	if err != nil {
+		s.problem(w, http.StatusServiceUnavailable, "the service is ending: what the sync came to is not known")
+		return
+	}
+	s.json(w, http.StatusOK, SyncResult{Replica: s.opts.Replica, Outcomes: outcomes})
+}
+
+// syncAll syncs all sources at the same time and waits for them.
+func (s *Server) syncAll(ctx context.Context, force bool) (map[string]poller.Outcome, error) {
+	pollers := s.opts.Pollers()
+	outcomes := make([]poller.Outcome, len(pollers))
+	group, ctx := errgroup.WithContext(ctx)
+	for n, p := range pollers {
+		group.Go(func() (err error) {
+			outcomes[n], err = p.Sync(ctx, force)
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	bySource := make(map[string]poller.Outcome)
+	for n, p := range pollers {
+		o := outcomes[n]
+		o.Got, o.Failures = list(o.Got), list(o.Failures)
+		bySource[p.Status().Source] = o
+	}
+	return bySource, nil
+}
+
+func (s *Server) triggerAll() {
+	for _, p := range s.opts.Pollers() {
+		p.Trigger()
+	}
+}
