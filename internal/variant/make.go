@@ -51,7 +51,7 @@ func (s *Store) Make(ctx context.Context, files iter.Seq[File]) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, m.zstd.Close(), s.index.Sync()) }()
+	defer func() { err = errors.Join(err, s.index.Sync()) }()
 	synced := time.Now()
 	for f := range files {
 		if _, known := s.Find(f.Sum); known {
