@@ -134,8 +134,7 @@ func (f *inspection) print(w io.Writer, name string) {
 		if format == "" {
 			format = "no archive"
 		}
-		fmt.Fprintf(w, "%s: %s, %s; unpacked %s (%d bytes) in %s and %s\n", name, format, formatBytes(f.ArchiveBytes), formatBytes(f.Bytes), f.Bytes, count(f.Files, "file"), count(f.Folders, "folder"))
-		fmt.Fprintf(w, "digest: %s\n", f.Digest)
+		fmt.Fprintf(w, "%s: %s\ndigest: %s\n", name, summary(format, f.ArchiveBytes, f.Bytes, f.Files, f.Folders), f.Digest)
 	}
 	if f.ThroughLinks > 0 {
 		fmt.Fprintf(w, "served through symlinks: %s\n", count(f.ThroughLinks, "path"))

@@ -64,11 +64,7 @@ whatever it is called; other readers may not know it at all.`,
 		if err != nil {
 			return err
 		}
-		if *file == "-" {
-			p.print(app.stderr, "packed "+args[0])
-		} else {
-			p.print(app.stdout, "packed "+*file)
-		}
+		app.printPacked(*file, args[0], p)
 		return nil
 	}
 	return cmd
@@ -93,9 +89,22 @@ func (a *app) pack(ctx context.Context, w io.Writer, dir string, opts archive.Pa
 	return packed{report, measured.size, measured.digest()}, nil
 }
 
-func (p packed) print(w io.Writer, what string) {
-	fmt.Fprintf(w, "%s: %s, %s; unpacked %s (%d bytes) in %s and %s\n", what, p.Format, formatBytes(p.size), formatBytes(p.Bytes), p.Bytes, count(p.Files, "file"), count(p.Dirs, "folder"))
-	fmt.Fprintf(w, "digest: %s\n", p.digest)
+// summary says in a few words what an archive of size bytes holds.
+func summary(format string, size, unpacked int64, files, folders int) string {
+	return fmt.Sprintf("%s, %s; unpacked %s (%d bytes) in %s and %s", format, formatBytes(size), formatBytes(unpacked), unpacked, count(files, "file"), count(folders, "folder"))
+}
+
+func (p packed) String() string {
+	return summary(p.Format, p.size, p.Bytes, p.Files, p.Dirs)
+}
+
+// printPacked says what was written to file, or to standard output, of dir.
+func (a *app) printPacked(file, dir string, p packed) {
+	w := a.stdout
+	if file == "-" {
+		w, file = a.stderr, dir
+	}
+	fmt.Fprintf(w, "packed %s: %s\ndigest: %s\n", file, p, p.digest)
 }
 
 // measure is a writer that knows the size and digest of what went through it.

@@ -112,7 +112,7 @@ func (p *pusher) folder(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	packed.print(p.app.stdout, "packed "+dir)
+	fmt.Fprintf(p.app.stdout, "packed %s: %s\n", dir, packed)
 	return p.send(ctx, f.Name(), defaultArchive)
 }
 
