@@ -54,7 +54,7 @@ func prefersJSON(accept []string) bool {
 			better(&json, 3)
 		case "application/*":
 			better(&json, 2)
-		case "text/html", "text/plain":
+		case "text/html":
 			better(&html, 3)
 		case "text/*":
 			better(&html, 2)

@@ -201,7 +201,23 @@ func (l *logBuffer) String() string {
 	return l.b.String()
 }
 
-func sumHex(content string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(content))) }
+func sumOf(content string) [sha256.Size]byte { return sha256.Sum256([]byte(content)) }
+
+func sumHex(content string) string { return fmt.Sprintf("%x", sumOf(content)) }
+
+// spoilVariants damages the variants of a content on disk, as a crash of the
+// machine may: their size is right, their bytes are not.
+func spoilVariants(t testing.TB, dir string, sum [sha256.Size]byte) {
+	t.Helper()
+	paths, err := filepath.Glob(filepath.Join(dir, "*", fmt.Sprintf("%x.*", sum)))
+	require.NoError(t, err)
+	require.NotEmpty(t, paths)
+	for _, path := range paths {
+		info, err := os.Stat(path)
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(path, make([]byte, info.Size()), 0o644))
+	}
+}
 
 func gunzip(t testing.TB, body string) string {
 	t.Helper()
