@@ -28,7 +28,8 @@ func newVariants(cfg *config.Config, st *store.Store, log *slog.Logger) (*varian
 		return v, nil
 	}
 	var err error
-	v.store, err = variant.Open(variant.Options{Dir: filepath.Join(st.Dir(), "variants"), Space: st.CheckSpace, Logger: log})
+	space := func(bytes int64) error { return st.CheckSpace(bytes, 1) }
+	v.store, err = variant.Open(variant.Options{Dir: filepath.Join(st.Dir(), "variants"), Space: space, Logger: log})
 	if err != nil {
 		// A tree that is served as it is, is served.
 		log.Warn("Compressed variants are off: their folder cannot be used", "error", err)

@@ -7,6 +7,8 @@
 //	<dir>/trees/sha256-<hex>/files/…   the unpacked files of one layer, 0444, for ls, cat and rsync
 //	<dir>/trees/sha256-<hex>/index     what files/ must hold: path, size, date, sha256; checked when read
 //	<dir>/state.json                   releases, what is followed, the served view, its history
+//	<dir>/state.previous.json          the state before, for a disk that loses the other
+//	<dir>/spare                        given up so that a full volume can still be rolled back
 //	<dir>/staging/…                    everything unfinished; emptied at start
 //
 // What is always true:
@@ -19,6 +21,9 @@
 //   - Readers hold the view they read ([Store.Acquire], [View.Close]); what a
 //     held view needs is never deleted.
 //   - Start and recovery run the code of every day.
+//
+// A folder of a tree may hold a file "damaged" beside "index": the paths whose
+// files are not what was published, and which are not served (damage.go).
 //
 // The package knows nothing of registries, archives or HTTP.
 package store

@@ -24,20 +24,26 @@ type Garbage struct {
 func (s *Store) GC(dryRun bool) (Garbage, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	st := s.state.Load()
 	now := time.Now()
-	garbage := Garbage{Releases: s.surplus(st, now)}
-	next := st.clone()
-	next.Releases = slices.DeleteFunc(next.Releases, func(r Release) bool {
-		return slices.ContainsFunc(garbage.Releases, func(g Release) bool { return g.Key() == r.Key() })
-	})
-	var err error
-	if garbage.Trees, err = s.unnamed(next, now, dryRun); err != nil || dryRun {
+	releases := s.outOfUse(s.state.Load(), s.options().Keep, now)
+	if !dryRun {
+		return s.remove(releases, "removed", now)
+	}
+	trees, err := s.unnamed(s.without(releases), now, true)
+	return Garbage{Releases: releases, Trees: trees}, err
+}
+
+// remove takes releases out of the state, and then the trees that none names.
+func (s *Store) remove(releases []Release, why string, now time.Time) (Garbage, error) {
+	next := s.without(releases)
+	trees, err := s.unnamed(next, now, false)
+	garbage := Garbage{Releases: releases}
+	if err != nil {
 		return garbage, err
 	}
-	if len(garbage.Releases) > 0 {
-		for _, r := range garbage.Releases {
-			next.event(now, "removed", r.Source, "removed %s (%s): out of use since %s", r.Tag, r.Manifest, r.Demoted.UTC().Format(time.RFC3339))
+	if len(releases) > 0 {
+		for _, r := range releases {
+			next.event(now, "removed", r.Source, "%s %s (%s): out of use since %s", why, r.Tag, r.Manifest, r.Demoted.UTC().Format(time.RFC3339))
 		}
 		if err := s.save(next); err != nil {
 			return garbage, err
@@ -45,8 +51,7 @@ func (s *Store) GC(dryRun bool) (Garbage, error) {
 	}
 	s.versions.drop()
 	var errs []error
-	removed := garbage.Trees[:0]
-	for _, layer := range garbage.Trees {
+	for _, layer := range trees {
 		if s.loaded.inUse(layer) {
 			continue // by a slow reader; the next GC takes it
 		}
@@ -54,16 +59,25 @@ func (s *Store) GC(dryRun bool) (Garbage, error) {
 			errs = append(errs, err)
 			continue
 		}
-		removed = append(removed, layer)
+		garbage.Trees = append(garbage.Trees, layer)
 		s.metrics.treeDeleted()
 	}
-	garbage.Trees = removed
 	s.metrics.show(s)
 	return garbage, errors.Join(errs...)
 }
 
-// surplus are the releases that may go.
-func (s *Store) surplus(st *state, now time.Time) []Release {
+// without is the state less some releases.
+func (s *Store) without(releases []Release) *state {
+	next := s.state.Load().clone()
+	next.Releases = slices.DeleteFunc(next.Releases, func(r Release) bool {
+		return slices.ContainsFunc(releases, func(g Release) bool { return g.Key() == r.Key() })
+	})
+	return next
+}
+
+// outOfUse are the releases beyond keep of each source that may go, the one
+// that is out of use for the longest first.
+func (s *Store) outOfUse(st *state, keep int, now time.Time) []Release {
 	bySource := make(map[string][]Release)
 	for _, r := range st.Releases {
 		if !r.Demoted.IsZero() {
@@ -73,8 +87,9 @@ func (s *Store) surplus(st *state, now time.Time) []Release {
 	var out []Release
 	for _, releases := range bySource {
 		slices.SortFunc(releases, func(a, b Release) int { return b.Demoted.Compare(a.Demoted) })
-		for _, r := range releases[min(s.options().Keep, len(releases)):] {
-			if now.Sub(r.Demoted) >= s.options().Grace {
+		for _, r := range releases[min(keep, len(releases)):] {
+			// A clock that was set back must not hold a release for ever.
+			if age := now.Sub(r.Demoted); age >= s.options().Grace || age < -time.Hour {
 				out = append(out, r)
 			}
 		}

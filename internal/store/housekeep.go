@@ -27,6 +27,7 @@ func (s *Store) Housekeep(ctx context.Context) {
 		if _, err := s.MeasureUsage(); err != nil {
 			s.log.Warn("The store cannot be measured", "error", err)
 		}
+		s.keepSpare()
 		s.scrubIfDue(ctx)
 		select {
 		case <-ctx.Done():

@@ -22,6 +22,9 @@ var ErrLocked = errors.New("the store is in use by another process")
 func lock(ctx context.Context, dir string, wait time.Duration, log *slog.Logger) (*os.File, error) {
 	path := filepath.Join(dir, "lock")
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if errors.Is(err, unix.EROFS) {
+		f, err = os.Open(path) // what is held can still be served
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open the lock of the store: %w", err)
 	}

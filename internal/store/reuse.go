@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"io"
 	"os"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 )
@@ -14,24 +16,25 @@ import (
 // which did not change between two releases are stored once. It holds the view
 // whose files it offers until close. A nil reuse offers nothing.
 type reuse struct {
-	store  *Store
-	view   *View
-	bySum  map[[sha256.Size]byte]place
-	folder string // of the new files, below the store's
+	store   *Store
+	view    *View
+	bySum   map[[sha256.Size]byte]place
+	staging string // folder of the new tree, below the store's
+	asides  atomic.Int64
 }
 
 type place struct{ tree, rec int32 }
 
-// reusable offers the small files of the served view to a staging folder.
+// reusable offers the files of the served view to a staging folder.
 func (s *Store) reusable(staging string) *reuse {
 	v := s.Acquire()
 	if v == nil {
 		return nil
 	}
-	r := &reuse{store: s, view: v, bySum: make(map[[sha256.Size]byte]place, v.files), folder: staging + "/files/"}
+	r := &reuse{store: s, view: v, bySum: make(map[[sha256.Size]byte]place, v.files), staging: staging}
 	for n, t := range v.trees {
 		for rec := range t.records {
-			if k := &t.records[rec]; k.kind == File && k.size > 0 && k.size <= blockSize {
+			if k := &t.records[rec]; k.kind == File && k.size > 0 {
 				r.bySum[k.sum] = place{int32(n), k.real}
 			}
 		}
@@ -52,19 +55,37 @@ func (r *reuse) link(sum [sha256.Size]byte, content []byte, name string) bool {
 	if r == nil {
 		return false
 	}
+	return r.linkIf(sum, r.staging+"/files/"+name, func(held *os.File) bool { return sameContent(held, content) })
+}
+
+// linkLarge is link for a file that is too large to be in memory: it is there
+// already, and is replaced.
+func (r *reuse) linkLarge(sum [sha256.Size]byte, name string) {
+	if r == nil {
+		return
+	}
+	aside := fmt.Sprintf("%s/aside-%d", r.staging, r.asides.Add(1)) // beside the files: it meets no name of the archive
+	if r.linkIf(sum, aside, func(held *os.File) bool { return hashFile(held) == sum }) &&
+		r.store.root.Rename(aside, r.staging+"/files/"+name) != nil {
+		r.store.root.Remove(aside)
+	}
+}
+
+// linkIf makes path, below the store's folder, a name of held content that is the
+// same, byte for byte.
+func (r *reuse) linkIf(sum [sha256.Size]byte, path string, same func(held *os.File) bool) bool {
 	at, ok := r.bySum[sum]
 	if !ok {
 		return false
 	}
 	t := r.view.trees[at.tree]
-	held := t.path(at.rec)
-	f, err := t.root.Open(held)
+	f, err := t.open(at.rec)
 	if err != nil {
 		return false
 	}
 	defer f.Close()
-	return sameContent(f, content) &&
-		r.store.root.Link(treesFolder+"/"+treeName(t.layer)+"/files/"+held, r.folder+name) == nil
+	return same(f) &&
+		r.store.root.Link(treesFolder+"/"+treeName(t.layer)+"/files/"+t.path(at.rec), path) == nil
 }
 
 func sameContent(f *os.File, content []byte) bool {

@@ -3,35 +3,89 @@ package store
 import (
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
+	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/specman/specman/internal/human"
 )
 
 // ErrNoSpace is wrapped by every error that more room on the volume would cure.
 var ErrNoSpace = errors.New("not enough space in the store")
 
-// Free returns the bytes of the volume that this process may still use.
-func (s *Store) Free() (int64, error) {
-	var fs unix.Statfs_t
-	if err := unix.Statfs(s.dir, &fs); err != nil {
-		return 0, fmt.Errorf("ask for the free space of %s: %w", s.dir, err)
-	}
-	return int64(fs.Bavail) * fs.Bsize, nil
+// volume is what the file system of a folder says of itself.
+type volume struct {
+	size, free int64 // bytes
+	inodes     int64 // free; negative where the file system does not count them
 }
 
-// CheckSpace refuses what would need more bytes than are free above the
-// reserve of Options.MinFree. The error wraps ErrNoSpace and says how much is
-// missing.
-func (s *Store) CheckSpace(need int64) error {
-	free, err := s.Free()
+func (s *Store) volume() (volume, error) {
+	var fs unix.Statfs_t
+	if err := unix.Statfs(s.dir, &fs); err != nil {
+		return volume{}, fmt.Errorf("ask for the free space of %s: %w", s.dir, err)
+	}
+	v := volume{size: int64(fs.Blocks) * fs.Bsize, free: int64(fs.Bavail) * fs.Bsize, inodes: int64(fs.Ffree)}
+	if fs.Files == 0 { // btrfs and others make inodes as they need them
+		v.inodes = -1
+	}
+	return v, nil
+}
+
+// Free returns the bytes of the volume that this process may still use.
+func (s *Store) Free() (int64, error) {
+	v, err := s.volume()
+	return v.free, err
+}
+
+// CheckSpace refuses what would need more bytes, or more files, than are free
+// above the reserve of Options.MinFree. The error wraps ErrNoSpace and says
+// what is needed, what is free, and what size would do.
+func (s *Store) CheckSpace(bytes, files int64) error {
+	v, err := s.volume()
 	if err != nil {
 		return err
 	}
-	if missing := need + s.options().MinFree - free; missing > 0 {
-		return fmt.Errorf("%w: %d bytes are needed and %d are to stay free (store.minFree), but %d are free in %s: enlarge the volume by %d bytes, or lower store.keep or store.minFree",
-			ErrNoSpace, need, s.options().MinFree, free, s.dir, missing)
+	minFree := s.options().MinFree
+	if missing := bytes + minFree - v.free; missing > 0 {
+		return fmt.Errorf("%w: %s needed and %s to stay free (store.minFree), but %s free in %s: a volume of %s would do, now it has %s",
+			ErrNoSpace, human.Bytes(bytes), human.Bytes(minFree), human.Bytes(v.free), s.dir, human.Bytes(v.size+missing), human.Bytes(v.size))
+	}
+	if v.inodes >= 0 && v.inodes < files {
+		return fmt.Errorf("%w: %d inodes needed, but %d free in %s: it has room for bytes, not for more files", ErrNoSpace, files, v.inodes, s.dir)
 	}
 	return nil
+}
+
+// MakeSpace is CheckSpace, but before it refuses it removes, oldest first, what
+// only Options.Keep holds: releases that are out of use for longer than
+// Options.Grace.
+func (s *Store) MakeSpace(bytes, files int64) error {
+	refusal := s.CheckSpace(bytes, files)
+	for errors.Is(refusal, ErrNoSpace) {
+		removed, err := s.removeOldest()
+		if err != nil || removed == nil {
+			return errors.Join(refusal, err)
+		}
+		s.log.Warn("Removed an older release to make space", "source", removed.Source, "tag", removed.Tag, "manifest", removed.Manifest,
+			"cure", "enlarge the volume, or lower store.keep")
+		refusal = s.CheckSpace(bytes, files)
+	}
+	return refusal
+}
+
+// removeOldest removes the release that is out of use for the longest, nil if
+// there is none that may go.
+func (s *Store) removeOldest() (*Release, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := s.outOfUse(s.state.Load(), 0, time.Now())
+	if len(out) == 0 {
+		return nil, nil
+	}
+	_, err := s.remove(out[:1], "removed to make space", time.Now())
+	return &out[0], err
 }
 
 // spaceError makes a full disk recognisable by ErrNoSpace.
@@ -41,3 +95,27 @@ func spaceError(err error) error {
 	}
 	return err
 }
+
+// spareBytes is the size of a file that is given up when the volume is so full
+// that not even the state could be written: to roll back, to pin and to keep
+// the history must go on working then.
+const spareBytes = 1 << 20
+
+func (s *Store) sparePath() string { return filepath.Join(s.dir, "spare") }
+
+// keepSpare makes the spare file, if there is room for it and it is not there.
+func (s *Store) keepSpare() {
+	if _, err := os.Stat(s.sparePath()); err == nil || s.CheckSpace(spareBytes, 1) != nil {
+		return
+	}
+	f, err := os.OpenFile(s.sparePath(), os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return
+	}
+	defer f.Close()
+	// Where blocks cannot be set aside, an empty file does no harm.
+	_ = unix.Fallocate(int(f.Fd()), 0, 0, spareBytes)
+}
+
+// giveUpSpare reports whether there was a spare file to give up.
+func (s *Store) giveUpSpare() bool { return os.Remove(s.sparePath()) == nil }

@@ -177,8 +177,15 @@ func (s *Store) save(next *state) error {
 		return fmt.Errorf("write the store's state: %w", err)
 	}
 	step("state: before")
-	if err := writeFileDurably(filepath.Join(s.dir, "state.json"), filepath.Join(s.dir, "state.previous.json"), append(data, '\n')); err != nil {
-		return fmt.Errorf("write the store's state: %w", spaceError(err))
+	write := func() error {
+		return spaceError(writeFileDurably(filepath.Join(s.dir, "state.json"), filepath.Join(s.dir, "state.previous.json"), append(data, '\n')))
+	}
+	err = write()
+	if errors.Is(err, ErrNoSpace) && s.giveUpSpare() {
+		err = write()
+	}
+	if err != nil {
+		return fmt.Errorf("write the store's state: %w", err)
 	}
 	step("state: written")
 	s.state.Store(next)

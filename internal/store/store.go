@@ -97,6 +97,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 		s.Close()
 		return nil, fmt.Errorf("open the store %s: %w", dir, err)
 	}
+	s.keepSpare()
 	s.metrics = newMetrics(opts.Registerer, s)
 	s.metrics.show(s)
 	return s, nil
@@ -264,4 +265,4 @@ func (s *Store) reload() error {
 }
 
 // checkReserve refuses further writing when less is free than Options.MinFree.
-func (s *Store) checkReserve() error { return s.CheckSpace(0) }
+func (s *Store) checkReserve() error { return s.CheckSpace(0, 1) }

@@ -238,15 +238,22 @@ func TestLinksAndAliases(t *testing.T) {
 func TestUnchangedFilesAreStoredOnce(t *testing.T) {
 	dir := t.TempDir()
 	s := openStore(t, dir)
-	follow(t, s, hold(t, s, "1.0.0", content{"same": "same", "other": "1"}))
-	second := content{"moved/same": "same", "other": "2"}
+	large := strings.Repeat("large", blockSize)
+	one := content{"same": "same", "large": large, "other": "1"}
+	follow(t, s, hold(t, s, "1.0.0", one))
+	second := content{"moved/same": "same", "moved/large": large, "other": "2"}
 	follow(t, s, hold(t, s, "1.0.0", second))
 	assert.Equal(t, second, served(t, s))
-	first, err := os.Stat(filepath.Join(dir, "trees", treeName(layerFor(content{"same": "same", "other": "1"})), "files/same"))
+	for _, name := range []string{"same", "large"} {
+		first, err := os.Stat(filepath.Join(dir, "trees", treeName(layerFor(one)), "files", name))
+		require.NoError(t, err)
+		now, err := os.Stat(filepath.Join(dir, "trees", treeName(layerFor(second)), "files/moved", name))
+		require.NoError(t, err)
+		assert.True(t, os.SameFile(first, now), name)
+	}
+	usage, err := s.MeasureUsage()
 	require.NoError(t, err)
-	now, err := os.Stat(filepath.Join(dir, "trees", treeName(layerFor(second)), "files/moved/same"))
-	require.NoError(t, err)
-	assert.True(t, os.SameFile(first, now))
+	assert.Less(t, usage, int64(2*len(large)))
 }
 
 func TestRetention(t *testing.T) {

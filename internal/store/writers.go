@@ -144,7 +144,11 @@ func (w *writers) put(j job) error {
 		w.free <- b
 	}
 	sum.Sum(j.sum[:0])
-	return errors.Join(err, finishFile(f))
+	if err := errors.Join(err, finishFile(f)); err != nil {
+		return err
+	}
+	w.reuse.linkLarge(*j.sum, j.name)
+	return nil
 }
 
 // putSmall writes a file that is one block, or links it to the same content

@@ -126,7 +126,7 @@ func (s *pass) unpack(ctx context.Context, f *follow, layer ocispec.Descriptor, 
 	failed := func(stage Stage, err error) *Failure {
 		return fail(stage, f.Reference, r.Manifest.String(), err)
 	}
-	if err := s.Store.CheckSpace(layer.Size); err != nil {
+	if err := s.Store.MakeSpace(layer.Size, s.filesOfLast(f)); err != nil {
 		return failed(StageSpace, err)
 	}
 	s.log.Info("Downloading " + f.Reference)
@@ -167,6 +167,15 @@ func (s *pass) unpack(ctx context.Context, f *follow, layer ocispec.Descriptor, 
 		return failed(StagePublish, err)
 	}
 	return nil
+}
+
+// filesOfLast is how many files the tag's last release has: as good a guess as
+// there is at how many the next one will need.
+func (s *pass) filesOfLast(f *follow) int64 {
+	if f.release == nil {
+		return 1
+	}
+	return int64(f.release.Files)
 }
 
 // describe tells of a release what its tree, which is held already, says.

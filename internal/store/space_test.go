@@ -1,0 +1,126 @@
+package store
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+)
+
+// smallVolume mounts a file system of its own for a store.
+func smallVolume(t *testing.T, options string) string {
+	t.Helper()
+	if os.Getuid() != 0 {
+		t.Skip("only root can mount a volume of a given size")
+	}
+	dir := t.TempDir()
+	require.NoError(t, unix.Mount("tmpfs", dir, "tmpfs", 0, options))
+	t.Cleanup(func() { assert.NoError(t, unix.Unmount(dir, unix.MNT_DETACH)) })
+	return dir
+}
+
+// fill leaves no room on a volume.
+func fill(t *testing.T, dir string) {
+	t.Helper()
+	f, err := os.Create(filepath.Join(dir, "filler"))
+	require.NoError(t, err)
+	defer f.Close()
+	for block := make([]byte, 64<<10); ; {
+		if _, err := f.Write(block); err != nil {
+			require.ErrorIs(t, err, unix.ENOSPC)
+			if block = block[:len(block)/2]; len(block) < 512 {
+				return
+			}
+		}
+	}
+}
+
+func TestAFullVolume(t *testing.T) {
+	dir := smallVolume(t, "size=8m")
+	s := openStore(t, dir)
+	one := content{"f": "1"}
+	follow(t, s, hold(t, s, "0.0.0", one))
+	two := hold(t, s, "0.0.0", content{"f": "2"})
+	follow(t, s, two)
+	fill(t, dir)
+
+	st, err := s.NewStaging(layerFor(content{"big": ""}))
+	if err == nil {
+		err = st.File("big", time.Time{}, 1<<20, strings.NewReader(strings.Repeat("x", 1<<20)))
+		if err == nil {
+			err = st.Publish()
+		}
+		st.Discard()
+	}
+	assert.ErrorIs(t, err, ErrNoSpace)
+	left, err := os.ReadDir(filepath.Join(dir, "staging"))
+	require.NoError(t, err)
+	assert.Empty(t, left, "what could not be finished is cleaned up")
+	assert.Equal(t, content{"f": "2"}, served(t, s))
+
+	assert.ErrorIs(t, s.CheckSpace(1<<20, 1), ErrNoSpace)
+	assert.ErrorContains(t, s.CheckSpace(1<<20, 1), "1 MiB needed")
+
+	target, err := s.Target("", false)
+	require.NoError(t, err)
+	require.NoError(t, s.Hold(target, "rollback"), "to go back works on a full volume")
+	assert.Equal(t, one, served(t, s))
+	_, err = s.Unpin()
+	require.NoError(t, err)
+	assert.Equal(t, content{"f": "2"}, served(t, s))
+}
+
+func TestMakeSpaceRemovesTheOldestFirst(t *testing.T) {
+	dir := smallVolume(t, "size=16m")
+	s := openStore(t, dir, func(o *Options) { o.Keep = 10 })
+	var all []Contribution
+	for n := range 4 {
+		all = append(all, hold(t, s, "0.0.0", content{"f": strings.Repeat(fmt.Sprint(n), 3<<20)}))
+		follow(t, s, all[n])
+	}
+	require.NoError(t, s.CheckSpace(1<<20, 1))
+	require.NoError(t, s.MakeSpace(5<<20, 1))
+	_, first := s.Held(ReleaseKey{"default", "0.0.0", all[0].Manifest})
+	_, third := s.Held(ReleaseKey{"default", "0.0.0", all[2].Manifest})
+	assert.False(t, first)
+	assert.True(t, third, "no more than is needed")
+
+	err := s.MakeSpace(1<<30, 1)
+	assert.ErrorIs(t, err, ErrNoSpace)
+	assert.Contains(t, served(t, s)["f"], "3", "what is served stays")
+}
+
+func TestInodesCountAsSpace(t *testing.T) {
+	s := openStore(t, smallVolume(t, "size=8m,nr_inodes=64"))
+	assert.NoError(t, s.CheckSpace(0, 10))
+	assert.ErrorContains(t, s.CheckSpace(0, 1000), "inodes")
+}
+
+func TestAReadOnlyVolume(t *testing.T) {
+	dir := smallVolume(t, "size=8m")
+	s := openStore(t, dir)
+	files := content{"f": "1"}
+	c := hold(t, s, "0.0.0", files)
+	follow(t, s, c)
+	other := hold(t, s, "0.0.0", content{"f": "2"})
+	require.NoError(t, s.Close())
+	require.NoError(t, unix.Mount("", dir, "", unix.MS_REMOUNT|unix.MS_RDONLY, ""))
+
+	s = openStore(t, dir)
+	assert.Equal(t, files, served(t, s), "what is held is served from a volume that cannot be written")
+	_, err := s.Follow("default", []Contribution{other})
+	assert.ErrorIs(t, err, unix.EROFS)
+	_, err = s.NewStaging(layerFor(files))
+	assert.ErrorIs(t, err, unix.EROFS)
+	assert.Equal(t, files, served(t, s), "a failure to change it changes nothing")
+	v := s.Acquire()
+	defer v.Close()
+	e, _ := v.Lookup("f")
+	assert.Zero(t, e.Since, "without a place for its mark no date is safe")
+}
