@@ -25,6 +25,9 @@ func commands(app *app) []*cobra.Command {
 	return []*cobra.Command{
 		newServeCommand(app),
 		newSyncCommand(app),
+		newStatusCommand(app),
+		newReleasesCommand(app),
+		newDiffCommand(app),
 		newPackCommand(app),
 		newPushCommand(app),
 		newInspectCommand(app),

@@ -73,7 +73,7 @@ func (s *Server) getDiff(w http.ResponseWriter, r *http.Request) {
 	d, err := DiffOf(p, r.URL.Query().Get("from"), r.URL.Query().Get("to"))
 	switch {
 	case errors.Is(err, store.ErrNotHeld):
-		s.problem(w, http.StatusNotFound, "%v; /api/v1/releases lists what is held", err)
+		s.problem(w, http.StatusNotFound, "%v", err)
 	case err != nil:
 		s.problem(w, http.StatusInternalServerError, "%v", err)
 	default:
