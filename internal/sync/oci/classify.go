@@ -146,7 +146,7 @@ func connectionError(err error) *Error {
 		e.Hint = "the registry speaks plain HTTP on this port: set source.plainHTTP to true, or give the port that has TLS"
 	case errors.As(err, &alert), strings.Contains(text, "remote error: tls:"):
 		e.Kind = TLS
-		e.Hint = "the registry refused the handshake: if it wants a client certificate, set source.tls.certFile and source.tls.keyFile"
+		e.Hint = hintClientCertificate
 	case strings.Contains(text, "tls: "):
 		e.Kind = TLS
 	case errors.As(err, &dns):

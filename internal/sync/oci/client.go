@@ -22,11 +22,15 @@ type client struct {
 	login login
 	limit time.Duration // see movingBody
 
-	mu     sync.Mutex
-	denied bool // fresh credentials did not help, and nothing has succeeded since
+	mu       sync.Mutex
+	denied   bool // fresh credentials did not help, and nothing has succeeded since
+	answered bool // there has been an answer
+	// certificateWanted says that the registry asked for a client certificate,
+	// and there is none.
+	certificateWanted func() bool
 }
 
-func newClient(transport http.RoundTripper, l login, userAgent string, stall time.Duration) *client {
+func newClient(transport http.RoundTripper, l login, userAgent string, stall time.Duration, certificateWanted func() bool) *client {
 	return &client{
 		auth: &auth.Client{
 			Client:     &http.Client{Transport: transport, CheckRedirect: checkRedirect},
@@ -35,8 +39,9 @@ func newClient(transport http.RoundTripper, l login, userAgent string, stall tim
 			Cache:      newTokenCache(l.validUntil),
 			ClientID:   "specman",
 		},
-		login: l,
-		limit: stall,
+		login:             l,
+		limit:             stall,
+		certificateWanted: certificateWanted,
 	}
 }
 
@@ -80,17 +85,24 @@ func (c *client) Do(req *http.Request) (*http.Response, error) {
 		}
 		resp, ex, err = c.send(req)
 		if err == nil && resp.StatusCode >= 400 {
-			c.setDenied(true)
+			c.mu.Lock()
+			c.denied = true
+			c.mu.Unlock()
 		}
 	}
 	if err != nil {
-		return nil, failed(err, ex)
+		return nil, c.unanswered(failed(err, ex))
 	}
+	c.mu.Lock()
+	c.answered = true
+	if resp.StatusCode < 400 {
+		c.denied = false
+	}
+	c.mu.Unlock()
 	if resp.StatusCode >= 400 {
 		defer discard(resp)
 		return nil, refused(resp, ex)
 	}
-	c.setDenied(false)
 	if ex.last.operation == opTags && isHTML(ex.last.contentType) {
 		discard(resp)
 		return nil, &Error{Kind: NotRegistry, Hint: hintHTML, Err: errors.New("the answer is a web page and no list")}
@@ -140,10 +152,17 @@ func (c *client) mayHaveEnded(req *http.Request, resp *http.Response, ex *exchan
 	return !c.denied && !ex.loggedIn && c.auth.Cache.(*tokenCache).renewable(c.login)
 }
 
-func (c *client) setDenied(denied bool) {
+// unanswered knows a missing client certificate where the connection just
+// breaks: with TLS 1.3 the registry's refusal comes after the handshake, and
+// net/http may meet the broken connection before it meets the alert.
+func (c *client) unanswered(e *Error) *Error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.denied = denied
+	timeout := errors.Is(e.Err, context.DeadlineExceeded)
+	if e.Kind == Network && !timeout && !c.answered && c.certificateWanted() {
+		e.Kind, e.Hint = TLS, hintClientCertificate
+	}
+	return e
 }
 
 // discard ends an answer that nobody wants.

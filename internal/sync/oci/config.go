@@ -40,8 +40,8 @@ type Config struct {
 	Metrics   *Metrics
 	Logger    *slog.Logger // nil discards
 
-	// DialContext makes connections to the registry; nil means TCP. Tests give
-	// one that needs no socket.
+	// DialContext makes all connections; nil means TCP. Tests give one that
+	// needs no socket.
 	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
@@ -88,6 +89,14 @@ func (e *Error) Error() string {
 }
 
 func (e *Error) Unwrap() error { return e.Err }
+
+// code is the error as a label of the metrics.
+func (e *Error) code() string {
+	if e.Status == 0 {
+		return "error"
+	}
+	return strconv.Itoa(e.Status)
+}
 
 // Is lets oras-go see an absent blob as such.
 func (e *Error) Is(target error) bool {

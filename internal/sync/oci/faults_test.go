@@ -72,7 +72,11 @@ func TestFaults(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			registry := newRegistry()
 			registry.Push("0.0.0", "manifests.tgz", []byte("archive"), day)
-			r := open(t, startHTTP(t, registry), func(c *oci.Config) { c.StallTimeout = 300 * time.Millisecond })
+			r := open(t, startHTTP(t, registry), func(c *oci.Config) {
+				if strings.HasPrefix(tt.name, "a hang") {
+					c.StallTimeout = 300 * time.Millisecond
+				}
+			})
 			_, err := sync(t.Context(), r, "0.0.0")
 			require.NoError(t, err, "before the fault")
 

@@ -39,7 +39,7 @@ func open(t *testing.T, host string, change ...func(*oci.Config)) *oci.Repositor
 	t.Setenv("DOCKER_CONFIG", t.TempDir()) // the machine's own must not count
 	cfg := oci.Config{
 		Repository: host + "/" + repository, PlainHTTP: true, UserAgent: "specman/test",
-		Timeout: 10 * time.Second, StallTimeout: 2 * time.Second,
+		Timeout: 30 * time.Second, StallTimeout: 20 * time.Second,
 	}
 	for _, c := range change {
 		c(&cfg)

@@ -10,10 +10,11 @@ import (
 
 // Each hint is a cure in one line, in the words of the configuration.
 const (
-	hintLogin   = "set source.auth.username and source.auth.passwordFile, or source.auth.dockerConfig with an entry for this registry"
-	hintHTML    = "a web page came instead: the login page of a proxy, or a web server that is no registry; check host and port in source.repository, and HTTPS_PROXY and NO_PROXY"
-	hintDamaged = "the registry's storage, or a proxy before it, is damaged: push the artifact again"
-	hintStalled = "the line or the registry is too slow or hangs: raise source.stallTimeout only if it really is that slow"
+	hintLogin             = "set source.auth.username and source.auth.passwordFile, or source.auth.dockerConfig with an entry for this registry"
+	hintHTML              = "a web page came instead: the login page of a proxy, or a web server that is no registry; check host and port in source.repository, and HTTPS_PROXY and NO_PROXY"
+	hintDamaged           = "the registry's storage, or a proxy before it, is damaged: push the artifact again"
+	hintClientCertificate = "the registry refused the handshake: if it wants a client certificate, set source.tls.certFile and source.tls.keyFile"
+	hintStalled           = "the line or the registry is too slow or hangs: raise source.stallTimeout only if it really is that slow"
 )
 
 var hintAbsent = map[string]string{

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
@@ -68,7 +69,8 @@ type ecrSource struct {
 	keys   [2]string // access and secret key; empty: the default chain
 	cfg    ECRConfig
 	region string
-	client *http.Client
+	client *awshttp.BuildableClient
+	count  func(code string)
 
 	mu     sync.Mutex
 	issued auth.Credential
@@ -100,14 +102,20 @@ func ecrLogin(cfg Config, host string) (login, error) {
 	if err != nil && !cfg.TLS.InsecureSkipVerify {
 		return login{}, err
 	}
-	transport := newTransport(Config{}, tlsConfig, cfg.StallTimeout)
-	transport.OnProxyConnectResponse = nil
 	s := &ecrSource{
 		host:   host,
 		keys:   [2]string{accessKey, secretKey},
 		cfg:    c,
 		region: region,
-		client: &http.Client{Transport: &observer{next: transport, source: cfg.Source, metrics: cfg.Metrics}},
+		// The SDK's own client, since only to that it adds AWS_CA_BUNDLE.
+		client: awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
+			t.TLSClientConfig = tlsConfig
+			t.ResponseHeaderTimeout = cfg.StallTimeout
+			if cfg.DialContext != nil {
+				t.DialContext = cfg.DialContext
+			}
+		}),
+		count: func(code string) { cfg.Metrics.request(cfg.Source, opToken, code) },
 	}
 	return login{credential: s.credential, forget: s.forget, validUntil: s.validUntil}, nil
 }
@@ -123,8 +131,11 @@ func (s *ecrSource) credential(ctx context.Context, hostport string) (auth.Crede
 	}
 	credential, ends, err := s.ask(ctx)
 	if err != nil {
-		return auth.EmptyCredential, s.explain(err)
+		e := s.explain(err)
+		s.count(e.code())
+		return auth.EmptyCredential, e
 	}
+	s.count("200")
 	s.issued = credential
 	// A sync that begins just before the end must not meet it.
 	s.renew = ends.Add(-min(time.Until(ends)/10, 30*time.Minute))
@@ -161,6 +172,13 @@ func (s *ecrSource) ask(ctx context.Context) (auth.Credential, time.Time, error)
 		options = append(options, config.WithUseDualStackEndpoint(aws.DualStackEndpointStateEnabled))
 	}
 	awsConfig, err := config.LoadDefaultConfig(ctx, options...)
+	if err == nil && awsConfig.BaseEndpoint != nil {
+		// The SDK reads AWS_ENDPOINT_URL after it has made the default chain,
+		// whose calls of STS (IRSA) would go to the public endpoint.
+		known := sts.NewFromConfig(awsConfig)
+		options = append(options, config.WithWebIdentityRoleCredentialOptions(func(o *stscreds.WebIdentityRoleOptions) { o.Client = known }))
+		awsConfig, err = config.LoadDefaultConfig(ctx, options...)
+	}
 	if err != nil {
 		return auth.EmptyCredential, time.Time{}, err
 	}
@@ -194,12 +212,16 @@ func (s *ecrSource) ask(ctx context.Context) (auth.Credential, time.Time, error)
 }
 
 // explain sorts what the SDK reports by whose fault it is.
-func (s *ecrSource) explain(err error) error {
+func (s *ecrSource) explain(err error) *Error {
 	e := &Error{Operation: opToken, Target: "ECR in " + s.region, Kind: Unauthorized, Err: err}
 	var (
 		api       smithy.APIError
 		operation *smithy.OperationError
 	)
+	var answer interface{ HTTPStatusCode() int }
+	if errors.As(err, &answer) {
+		e.Status = answer.HTTPStatusCode()
+	}
 	if errors.As(err, &operation) {
 		e.Target = operation.Service() + " in " + s.region
 		e.Err = operation.Unwrap()
@@ -214,15 +236,14 @@ func (s *ecrSource) explain(err error) error {
 			e.Kind = RateLimited
 		case strings.Contains(code, "Expired"), strings.Contains(code, "TooSkewed"), strings.Contains(code, "SignatureDoesNotMatch"):
 			e.Hint = "check source.auth.ecr.secretKey, and this machine's clock"
-		case api.ErrorFault() == smithy.FaultServer:
+		case api.ErrorFault() == smithy.FaultServer, e.Status >= 500:
 			e.Kind = Unavailable
 		default:
 			e.Hint = "check source.auth.ecr.accessKey and secretKey, and that they belong to the partition of region " + s.region
 		}
 		return e
 	}
-	var statusError interface{ HTTPStatusCode() int }
-	if errors.As(err, &statusError) && statusError.HTTPStatusCode() >= 500 {
+	if e.Status >= 500 {
 		e.Kind = Unavailable
 		return e
 	}

@@ -1,9 +1,11 @@
 package oci
 
 import (
+	"crypto/tls"
 	"errors"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"oras.land/oras-go/v2/registry"
@@ -32,6 +34,13 @@ func newSession(cfg Config, ref registry.Reference, print string, headerWait tim
 	if err != nil {
 		return nil, err
 	}
+	certificateWanted := &atomic.Bool{}
+	if len(tlsConfig.Certificates) == 0 {
+		tlsConfig.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			certificateWanted.Store(true)
+			return &tls.Certificate{}, nil
+		}
+	}
 	l, err := newLogin(cfg, ref)
 	if err != nil {
 		return nil, err
@@ -43,7 +52,7 @@ func newSession(cfg Config, ref registry.Reference, print string, headerWait tim
 		prefix:  "/v2/" + ref.Repository + "/",
 		source:  cfg.Source,
 		metrics: cfg.Metrics,
-	}, l, cfg.UserAgent, cfg.StallTimeout)
+	}, l, cfg.UserAgent, cfg.StallTimeout, certificateWanted.Load)
 	return &session{
 		print:     print,
 		transport: transport,
