@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/specman/specman/internal/config"
+	"github.com/specman/specman/internal/human"
 )
 
 func newInspectCommand(app *app) *cobra.Command {
@@ -123,7 +124,7 @@ func (f *inspection) print(w io.Writer, name string) {
 			if l.Digest == a.Layer {
 				mark = "*" // the archive
 			}
-			fmt.Fprintf(w, "%s layer %s, %s, %q, %s\n", mark, l.Digest, formatBytes(l.Bytes), l.Title, l.MediaType)
+			fmt.Fprintf(w, "%s layer %s, %s, %q, %s\n", mark, l.Digest, human.Bytes(l.Bytes), l.Title, l.MediaType)
 		}
 		if !a.Followed {
 			fmt.Fprintln(w, "the selectors do not follow it (source.select, source.exclude)")

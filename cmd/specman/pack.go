@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/specman/specman/internal/config"
+	"github.com/specman/specman/internal/human"
 	"github.com/specman/specman/internal/sync/archive"
 )
 
@@ -79,32 +80,33 @@ type packed struct {
 
 // pack writes a folder to w, shows how far it is, and names what is skipped.
 func (a *app) pack(ctx context.Context, w io.Writer, dir string, opts archive.PackOptions) (packed, error) {
-	measured := &measure{w: w, progress: a.progress("packing " + dir), hash: sha256.New()}
+	measured := newMeasure(w, a.progress("packing "+dir))
 	report, err := archive.Pack(ctx, measured, dir, opts)
-	measured.progress.end()
+	size, dgst := measured.end()
 	if err != nil {
 		return packed{}, err
 	}
 	printSkipped(a.stderr, report)
-	return packed{report, measured.size, measured.digest()}, nil
+	return packed{report, size, dgst}, nil
 }
 
 // summary says in a few words what an archive of size bytes holds.
 func summary(format string, size, unpacked int64, files, folders int) string {
-	return fmt.Sprintf("%s, %s; unpacked %s (%d bytes) in %s and %s", format, formatBytes(size), formatBytes(unpacked), unpacked, count(files, "file"), count(folders, "folder"))
+	return fmt.Sprintf("%s, %s; unpacked %s (%d bytes) in %s and %s", format, human.Bytes(size), human.Bytes(unpacked), unpacked, count(files, "file"), count(folders, "folder"))
 }
 
 func (p packed) String() string {
 	return summary(p.Format, p.size, p.Bytes, p.Files, p.Dirs)
 }
 
-// printPacked says what was written to file, or to standard output, of dir.
-func (a *app) printPacked(file, dir string, p packed) {
+// printPacked says what was written of what: to stderr, if the archive itself went to
+// standard output.
+func (a *app) printPacked(file, what string, p packed) {
 	w := a.stdout
 	if file == "-" {
-		w, file = a.stderr, dir
+		w, file = a.stderr, "standard output"
 	}
-	fmt.Fprintf(w, "packed %s: %s\ndigest: %s\n", file, p, p.digest)
+	fmt.Fprintf(w, "packed %s to %s: %s\ndigest: %s\n", what, file, p, p.digest)
 }
 
 // measure is a writer that knows the size and digest of what went through it.
@@ -115,6 +117,10 @@ type measure struct {
 	hash     hash.Hash
 }
 
+func newMeasure(w io.Writer, p *progress) *measure {
+	return &measure{w: w, progress: p, hash: sha256.New()}
+}
+
 func (m *measure) Write(b []byte) (int, error) {
 	n, err := m.w.Write(b)
 	m.hash.Write(b[:n])
@@ -123,8 +129,10 @@ func (m *measure) Write(b []byte) (int, error) {
 	return n, err
 }
 
-func (m *measure) digest() digest.Digest {
-	return digest.NewDigestFromBytes(digest.SHA256, m.hash.Sum(nil))
+// end ends the progress and gives the size and digest.
+func (m *measure) end() (int64, digest.Digest) {
+	m.progress.end()
+	return m.size, digest.NewDigest(digest.SHA256, m.hash)
 }
 
 // printSkipped names what an archive holds that is not served.

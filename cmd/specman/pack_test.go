@@ -25,7 +25,7 @@ func TestPackIsReproducible(t *testing.T) {
 	require.Equal(t, 0, got.status, got.stderr)
 	content := readFile(t, file)
 	assert.Equal(t, "\x1f\x8b", content[:2], "gzip, which everybody reads")
-	assert.Contains(t, got.stdout, "packed "+file+": tar+gzip, ")
+	assert.Contains(t, got.stdout, "packed "+first+" to "+file+": tar+gzip, ")
 	assert.Contains(t, got.stdout, " in 3 files and 3 folders\ndigest: "+digest.FromString(content).String()+"\n")
 	assert.Empty(t, got.stderr)
 

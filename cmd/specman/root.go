@@ -31,6 +31,7 @@ func commands(app *app) []*cobra.Command {
 		newPackCommand(app),
 		newPushCommand(app),
 		newInspectCommand(app),
+		newExportCommand(app),
 		newConfigCommand(app),
 		newVersionCommand(app),
 	}

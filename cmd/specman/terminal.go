@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/specman/specman/internal/human"
 )
 
 // isTerminal says whether a person looks at what is written to w.
@@ -45,9 +47,9 @@ func (p *progress) at(done, total int64) {
 		return
 	}
 	p.last = time.Now()
-	text := formatBytes(done)
+	text := human.Bytes(done)
 	if total > 0 {
-		text = fmt.Sprintf("%s of %s, %d %%", text, formatBytes(total), done*100/total)
+		text = fmt.Sprintf("%s of %s, %d %%", text, human.Bytes(total), done*100/total)
 	}
 	fmt.Fprintf(p.w, "\r\x1b[K%s: %s", p.what, text)
 }
@@ -75,18 +77,6 @@ func (r *progressReader) Read(b []byte) (int, error) {
 	r.done += int64(n)
 	r.p.at(r.done, r.total)
 	return n, err
-}
-
-// formatBytes is a size for people, as 1.5 MiB.
-func formatBytes(n int64) string {
-	if n < 1<<10 {
-		return fmt.Sprintf("%d B", n)
-	}
-	value, unit := float64(n)/(1<<10), 0
-	for value >= 1023.95 && unit < 3 { // which would print as 1024.0
-		value, unit = value/(1<<10), unit+1
-	}
-	return fmt.Sprintf("%.1f %s", value, [...]string{"KiB", "MiB", "GiB", "TiB"}[unit])
 }
 
 // count is a number of things for people: 1 file, 2 files.

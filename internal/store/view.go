@@ -60,6 +60,10 @@ func (v *View) Skipped(release int) (named []Skipped, total int) {
 	return v.trees[release].skipped, v.trees[release].skippedTotal
 }
 
+// Links returns the symlinks of a release's archive that are served, by the
+// release's place in Releases. The caller must not change them.
+func (v *View) Links(release int) []Link { return v.trees[release].links }
+
 // Files returns how many files the view serves, and how many bytes they are.
 func (v *View) Files() (files int, bytes int64) { return v.files, v.bytes }
 

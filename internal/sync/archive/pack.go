@@ -45,6 +45,20 @@ func Pack(ctx context.Context, w io.Writer, dir string, opts PackOptions) (Repor
 	}
 	defer root.Close()
 
+	p := &packer{ctx: ctx, root: root, exclude: opts.Exclude}
+	report, err := packChecked(ctx, w, opts, p.pack)
+	if err != nil {
+		err = fmt.Errorf("packing %s: %w", dir, err)
+	}
+	report.Skipped = slices.Concat(p.skips.Skipped, report.Skipped)
+	report.Skipped = report.Skipped[:min(len(report.Skipped), maxSkippedNamed)]
+	report.SkippedTotal += p.skips.SkippedTotal
+	return report, err
+}
+
+// packChecked has pack write an archive to w, and reads it meanwhile as [Extract]
+// would.
+func packChecked(ctx context.Context, w io.Writer, opts PackOptions, pack func(*writer) error) (Report, error) {
 	copyOut, copyIn := io.Pipe()
 	type result struct {
 		Report
@@ -62,22 +76,22 @@ func Pack(ctx context.Context, w io.Writer, dir string, opts PackOptions) (Repor
 		checked <- result{report, err}
 	}()
 
-	p := &packer{ctx: ctx, root: root, exclude: opts.Exclude}
-	err = p.pack(io.MultiWriter(w, copyIn), opts.Zstd)
+	err := func() error {
+		out, err := newWriter(io.MultiWriter(w, copyIn), opts.Zstd)
+		if err != nil {
+			return err
+		}
+		if err := pack(out); err != nil {
+			return err
+		}
+		return out.close()
+	}()
 	copyIn.CloseWithError(err) // nil: the archive is complete
 	check := <-checked
 	if check.err != nil {
 		err = check.err // either the cause of err, or the same
 	}
-	if err != nil {
-		err = fmt.Errorf("packing %s: %w", dir, err)
-	}
-
-	report := check.Report
-	report.Skipped = slices.Concat(p.skips.Skipped, report.Skipped)
-	report.Skipped = report.Skipped[:min(len(report.Skipped), maxSkippedNamed)]
-	report.SkippedTotal += p.skips.SkippedTotal
-	return report, err
+	return check.Report, err
 }
 
 // packer is one run of Pack.
@@ -89,14 +103,9 @@ type packer struct {
 	skips   Report // what is not packed at all
 }
 
-func (p *packer) pack(w io.Writer, zstd bool) (err error) {
-	if p.out, err = newWriter(w, zstd); err != nil {
-		return err
-	}
-	if err := p.folder("."); err != nil {
-		return err
-	}
-	return p.out.close()
+func (p *packer) pack(out *writer) error {
+	p.out = out
+	return p.folder(".")
 }
 
 // folder packs what lies in the folder name.
