@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/specman/specman/internal/human"
 	"github.com/specman/specman/internal/ops"
 	"github.com/specman/specman/internal/store"
 )
@@ -65,7 +66,7 @@ func (w *textWriter) release(r ops.Release) {
 		w.line("  layer     %s", r.Layer)
 		w.line("  created   %s", w.created(r.Created))
 		w.line("  fetched   %s", w.when(r.Fetched))
-		w.line("  holds     %s, %s%s", count(r.Files, "file"), formatBytes(r.Bytes), notServed(r.Skipped))
+		w.line("  holds     %s, %s%s", count(r.Files, "file"), human.Bytes(r.Bytes), notServed(r.Skipped))
 	}
 	if r.Rank > 0 {
 		w.line("  served    %s; %d covered, %d of them by other content", count(r.Served, "file"), r.Covered, r.Differs)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/specman/specman/internal/human"
 	"github.com/specman/specman/internal/ops"
 	"github.com/specman/specman/internal/store"
 	"github.com/specman/specman/internal/sync/poller"
@@ -76,7 +77,7 @@ func writeStatus(out io.Writer, st ops.Status, now time.Time) error {
 	for _, s := range st.Sources {
 		w.source(s)
 	}
-	w.line("\nstore %s: %s, %s free%s", st.Store.Dir, count(st.Store.Releases, "release"), formatBytes(st.Store.Free), used(st.Store.Space))
+	w.line("\nstore %s: %s, %s free%s", st.Store.Dir, count(st.Store.Releases, "release"), human.Bytes(st.Store.Free), used(st.Store.Space))
 	started := ""
 	if st.Running {
 		started = ", running since " + w.when(st.Started)
@@ -129,7 +130,7 @@ func (w *textWriter) served(st ops.Status) {
 	if v.Incomplete {
 		incomplete = "; incomplete, something is followed that is not held"
 	}
-	w.line("  %s, %s, of %s%s", count(v.Files, "file"), formatBytes(v.Bytes), count(len(v.Releases), "release"), incomplete)
+	w.line("  %s, %s, of %s%s", count(v.Files, "file"), human.Bytes(v.Bytes), count(len(v.Releases), "release"), incomplete)
 	if w.err != nil {
 		return
 	}
@@ -182,5 +183,5 @@ func used(space store.Space) string {
 	if space.Bytes == 0 {
 		return ""
 	}
-	return fmt.Sprintf(", %s used by %s", formatBytes(space.Bytes), count(space.Trees, "tree"))
+	return fmt.Sprintf(", %s used by %s", human.Bytes(space.Bytes), count(space.Trees, "tree"))
 }
