@@ -39,6 +39,10 @@ func DiffOf(p *store.Snapshot, from, to string) (Diff, error) {
 		return Diff{}, err
 	}
 	defer b.Close()
+	return diffViews(a, b), nil
+}
+
+func diffViews(a, b *store.View) Diff {
 	d := Diff{From: a.ID(), To: b.ID(), Added: []string{}, Removed: []string{}, Changed: []string{}}
 	for path, e := range a.All() {
 		switch other, ok := b.Lookup(path); {
@@ -57,7 +61,7 @@ func DiffOf(p *store.Snapshot, from, to string) (Diff, error) {
 	slices.Sort(d.Added)
 	slices.Sort(d.Removed)
 	slices.Sort(d.Changed)
-	return d, nil
+	return d
 }
 
 func acquire(p *store.Snapshot, version string, otherwise func() (*store.View, error)) (*store.View, error) {

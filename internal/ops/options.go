@@ -11,8 +11,10 @@ import (
 	"github.com/specman/specman/internal/sync/poller"
 )
 
-// Store is what the server tells about. It is used by many goroutines.
+// Store is what the server tells about and acts on. It is used by many goroutines.
 type Store interface {
+	Mover
+	Keeper
 	// Snapshot returns what is held and served now; the server closes it.
 	Snapshot() *store.Snapshot
 }

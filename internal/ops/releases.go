@@ -72,7 +72,7 @@ func ReleasesOf(p *store.Snapshot) []Release {
 	}
 	slices.SortFunc(followed, latest)
 	slices.SortFunc(rest, latest)
-	return addRefused(slices.Concat(served, followed, rest), p.Refused)
+	return list(addRefused(slices.Concat(served, followed, rest), p.Refused))
 }
 
 // servedReleases are those of the served view, top first.

@@ -124,7 +124,7 @@ func (r *rig) hold(tag string, content files, change ...func(*store.Release)) st
 		f(&release)
 	}
 	require.NoError(r, r.store.Add(release))
-	return store.Contribution{Tag: tag, Manifest: release.Manifest, Reason: "it is version " + tag}
+	return store.Contribution{Tag: release.Tag, Manifest: release.Manifest, Reason: "it is version " + tag}
 }
 
 func (r *rig) follow(order ...store.Contribution) {

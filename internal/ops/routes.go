@@ -42,6 +42,12 @@ func (s *Server) routes(trusted bool) http.Handler {
 	read("/api/v1/events", s.getEvents)
 	read("/api/v1/diff", s.getDiff)
 	change("/api/v1/sync", s.postSync)
+	change("/api/v1/rollback", s.move(Rollback))
+	change("/api/v1/pin", s.move(PinTo))
+	change("/api/v1/unpin", s.move(Follow))
+	change("/api/v1/forget", s.postForget)
+	change("/api/v1/verify", lasting(s.postVerify))
+	change("/api/v1/gc", s.postGC)
 	change("/hooks/registry", s.postHook)
 
 	if s.opts.Pprof {

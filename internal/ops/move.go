@@ -1,0 +1,191 @@
+package ops
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/specman/specman/internal/store"
+)
+
+// Mover is the store as the calls that change what is served use it.
+type Mover interface {
+	Acquire() *store.View
+	AcquireRecord(store.ViewRecord) (*store.View, error)
+	Target(version string, alone bool) (store.ViewRecord, error)
+	Hold(target store.ViewRecord, reason string) error
+	Desired() store.ViewRecord
+	Pinned() *store.Pin
+	Unpin() (swapped bool, err error)
+	Forget(version string) (store.Release, error)
+}
+
+// MoveRequest asks for another view to be served.
+type MoveRequest struct {
+	// Version is a view's id, or the tag or manifest digest of a release. Empty
+	// means: of a rollback the view before, of a pin the served one.
+	Version string
+	Alone   bool // the release by itself, not the view in which it lay on top
+	DryRun  bool // only tell what would change
+	By      string
+}
+
+// Move is what changed, or would. Its JSON is public: docs/api.md.
+type Move struct {
+	Replica string        `json:"replica"` // the one whose view it is: others are not touched
+	DryRun  bool          `json:"dryRun"`
+	From    string        `json:"from"`    // id of the view that was served; empty: none
+	To      string        `json:"to"`      // id of the view that is served now
+	Pinned  bool          `json:"pinned"`  // and stays, until unpin
+	Top     []ReleaseName `json:"top"`     // releases of the new view, top first
+	Added   []string      `json:"added"`   // paths of files
+	Removed []string      `json:"removed"` //
+	Changed []string      `json:"changed"` // other content at the same path
+}
+
+// Rollback serves an earlier view and stays there.
+func Rollback(s Mover, r MoveRequest) (Move, error) {
+	target, err := s.Target(r.Version, r.Alone)
+	if err != nil {
+		return Move{}, err
+	}
+	return hold(s, target, r, "rollback")
+}
+
+// PinTo holds a view: the served one, if the request names none.
+func PinTo(s Mover, r MoveRequest) (Move, error) {
+	if r.Version != "" {
+		target, err := s.Target(r.Version, r.Alone)
+		if err == nil {
+			return hold(s, target, r, "pin")
+		}
+		if !errors.Is(err, store.ErrAlreadyThere) || s.Pinned() != nil {
+			return Move{}, err
+		}
+		// To hold what is served is what a pin is for.
+	}
+	v := s.Acquire()
+	if v == nil {
+		return Move{}, fmt.Errorf("nothing is served that could be pinned: %w", store.ErrNotHeld)
+	}
+	defer v.Close()
+	if pin := s.Pinned(); pin != nil {
+		return Move{}, fmt.Errorf("view %s is pinned already, since %s (%s)", pin.View, pin.Since.Format(timeFormat), pin.Reason)
+	}
+	return hold(s, store.RecordOf(v), r, "pin")
+}
+
+func hold(s Mover, target store.ViewRecord, r MoveRequest, what string) (Move, error) {
+	m, err := compare(s, target)
+	if err != nil {
+		return m, err
+	}
+	m.DryRun, m.Pinned = r.DryRun, true
+	if r.DryRun {
+		return m, nil
+	}
+	reason := what
+	if r.Version != "" {
+		reason += " to " + r.Version
+	}
+	if r.By != "" {
+		reason += ", by " + r.By
+	}
+	return m, s.Hold(target, reason)
+}
+
+// Follow goes back to following the selectors.
+func Follow(s Mover, r MoveRequest) (Move, error) {
+	if s.Pinned() == nil {
+		return Move{}, errors.New("nothing is pinned: the selectors are followed already")
+	}
+	target := s.Desired()
+	if len(target.Releases) == 0 {
+		// Nothing is followed: what is served goes on being served, unpinned.
+		v := s.Acquire()
+		if v == nil {
+			return Move{}, fmt.Errorf("nothing is served: %w", store.ErrNotHeld)
+		}
+		defer v.Close()
+		target = store.RecordOf(v)
+	}
+	m, err := compare(s, target)
+	if err != nil {
+		return m, err
+	}
+	if m.DryRun = r.DryRun; r.DryRun {
+		return m, nil
+	}
+	_, err = s.Unpin()
+	return m, err
+}
+
+// compare tells what changes for clients from the served view to another.
+func compare(s Mover, target store.ViewRecord) (Move, error) {
+	m := Move{Replica: Replica(), To: target.ID, Top: []ReleaseName{}, Added: []string{}, Removed: []string{}, Changed: []string{}}
+	to, err := s.AcquireRecord(target)
+	if err != nil {
+		return m, err
+	}
+	defer to.Close()
+	for _, k := range target.Releases {
+		m.Top = append(m.Top, ReleaseName{Source: k.Source, Tag: k.Tag, Digest: k.Manifest})
+	}
+	from := s.Acquire()
+	if from == nil {
+		return m, nil
+	}
+	defer from.Close()
+	d := diffViews(from, to)
+	m.From, m.Added, m.Removed, m.Changed = d.From, d.Added, d.Removed, d.Changed
+	return m, nil
+}
+
+// Rollback asks for an earlier view.
+func (c *Client) Rollback(ctx context.Context, r MoveRequest) (m Move, err error) {
+	return m, c.Post(ctx, "/api/v1/rollback", r.query(), &m)
+}
+
+// Pin asks for a view to be held.
+func (c *Client) Pin(ctx context.Context, r MoveRequest) (m Move, err error) {
+	return m, c.Post(ctx, "/api/v1/pin", r.query(), &m)
+}
+
+// Unpin asks for the selectors to be followed again.
+func (c *Client) Unpin(ctx context.Context, r MoveRequest) (m Move, err error) {
+	return m, c.Post(ctx, "/api/v1/unpin", r.query(), &m)
+}
+
+// move answers a call that changes what is served.
+func (s *Server) move(act func(Mover, MoveRequest) (Move, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		request, err := moveRequest(r)
+		if err != nil {
+			s.problem(w, http.StatusBadRequest, "%v", err)
+			return
+		}
+		m, err := act(s.opts.Store, request)
+		if err != nil {
+			s.refuse(w, err)
+			return
+		}
+		m.Replica = s.opts.Replica
+		if !m.DryRun {
+			s.log.Warn("What is served was changed by hand", "by", request.By, "from", m.From, "to", m.To, "pinned", m.Pinned)
+		}
+		s.json(w, http.StatusOK, m)
+	}
+}
+
+// refuse answers with the status that an error of the store stands for.
+func (s *Server) refuse(w http.ResponseWriter, err error) {
+	status := http.StatusConflict
+	switch {
+	case errors.Is(err, store.ErrNotHeld):
+		status = http.StatusNotFound
+	case errors.Is(err, store.ErrNoSpace):
+		status = http.StatusInsufficientStorage
+	}
+	s.problem(w, status, "%v", err)
+}

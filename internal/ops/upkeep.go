@@ -1,0 +1,152 @@
+package ops
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"strconv"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/specman/specman/internal/store"
+)
+
+// Keeper is the store as the calls that look after it use it.
+type Keeper interface {
+	Verify(context.Context, store.VerifyOptions) (store.VerifyReport, error)
+	Repair(layer digest.Digest) error
+	GC(dryRun bool) (store.Garbage, error)
+}
+
+// Forgotten is what forget took out. Its JSON is public: docs/api.md.
+type Forgotten struct {
+	Replica string        `json:"replica"`
+	Release store.Release `json:"release"`
+}
+
+// VerifyResult is what verify found, and what became of it. Its JSON is public:
+// docs/api.md.
+type VerifyResult struct {
+	Replica string `json:"replica"`
+	store.VerifyReport
+	Repaired int `json:"repaired"` // trees
+	// Left is the damage that is still there.
+	Left []store.Damage `json:"left"`
+}
+
+// GCResult is what retention no longer holds. Its JSON is public: docs/api.md.
+type GCResult struct {
+	Replica string `json:"replica"`
+	DryRun  bool   `json:"dryRun"`
+	store.Garbage
+}
+
+// CollectGarbage removes what retention no longer holds, or only lists it.
+func CollectGarbage(s Keeper, dryRun bool) (GCResult, error) {
+	garbage, err := s.GC(dryRun)
+	garbage.Releases, garbage.Trees = list(garbage.Releases), list(garbage.Trees)
+	return GCResult{Replica: Replica(), DryRun: dryRun, Garbage: garbage}, err
+}
+
+// VerifyStore checks all files of a store, and with repair makes whole what is
+// damaged: from other trees, else by fetch, which syncs with the sources.
+func VerifyStore(ctx context.Context, s Keeper, opts store.VerifyOptions, repair bool, fetch func(context.Context) error) (VerifyResult, error) {
+	report, err := s.Verify(ctx, opts)
+	result := VerifyResult{Replica: Replica(), VerifyReport: report, Left: list(report.Damaged)}
+	result.Damaged = list(result.Damaged)
+	if err != nil || !repair || len(report.Damaged) == 0 {
+		return result, err
+	}
+	damaged := make(map[digest.Digest]bool)
+	fetched := false
+	for _, d := range report.Damaged {
+		if damaged[d.Layer] {
+			continue
+		}
+		damaged[d.Layer] = true
+		err := s.Repair(d.Layer)
+		if errors.Is(err, store.ErrNotHeld) && !fetched {
+			fetched = true
+			if err := fetch(ctx); err != nil {
+				return result, err
+			}
+		} else if err != nil && !errors.Is(err, store.ErrNotHeld) {
+			return result, err
+		}
+	}
+	after, err := s.Verify(ctx, opts)
+	if err != nil {
+		return result, err
+	}
+	result.Left = list(after.Damaged)
+	for _, d := range after.Damaged {
+		delete(damaged, d.Layer)
+	}
+	result.Repaired = len(damaged)
+	return result, nil
+}
+
+// Forget asks for a release to be taken out of the view.
+func (c *Client) Forget(ctx context.Context, version string) (f Forgotten, err error) {
+	return f, c.Post(ctx, "/api/v1/forget", url.Values{"version": {version}}, &f)
+}
+
+// Verify asks for all files to be checked, and waits for it, however long.
+func (c *Client) Verify(ctx context.Context, repair bool) (r VerifyResult, err error) {
+	return r, c.Post(ctx, "/api/v1/verify", url.Values{"repair": {strconv.FormatBool(repair)}}, &r)
+}
+
+// GC asks for what retention no longer holds to be removed.
+func (c *Client) GC(ctx context.Context, dryRun bool) (r GCResult, err error) {
+	return r, c.Post(ctx, "/api/v1/gc", url.Values{"dryRun": {strconv.FormatBool(dryRun)}}, &r)
+}
+
+func (s *Server) postForget(w http.ResponseWriter, r *http.Request) {
+	version := r.URL.Query().Get("version")
+	if version == "" {
+		s.problem(w, http.StatusBadRequest, "name a release: ?version=TAG or ?version=sha256:…")
+		return
+	}
+	release, err := s.opts.Store.Forget(version)
+	if err != nil {
+		s.refuse(w, err)
+		return
+	}
+	s.log.Warn("A release was taken out by hand", "by", caller(r), "tag", release.Tag, "manifest", release.Manifest)
+	s.json(w, http.StatusOK, Forgotten{Replica: s.opts.Replica, Release: release})
+}
+
+func (s *Server) postVerify(w http.ResponseWriter, r *http.Request) {
+	repair, err := flag(r, "repair")
+	if err != nil {
+		s.problem(w, http.StatusBadRequest, "%v", err)
+		return
+	}
+	fetch := func(ctx context.Context) error {
+		_, err := s.syncAll(ctx, false)
+		return err
+	}
+	result, err := VerifyStore(r.Context(), s.opts.Store, store.VerifyOptions{}, repair, fetch)
+	if err != nil {
+		s.problem(w, http.StatusInternalServerError, "%v", err)
+		return
+	}
+	result.Replica = s.opts.Replica
+	s.json(w, http.StatusOK, result)
+}
+
+func (s *Server) postGC(w http.ResponseWriter, r *http.Request) {
+	dryRun, err := flag(r, "dryRun")
+	if err != nil {
+		s.problem(w, http.StatusBadRequest, "%v", err)
+		return
+	}
+	result, err := CollectGarbage(s.opts.Store, dryRun)
+	if err != nil {
+		s.problem(w, http.StatusInternalServerError, "%v", err)
+		return
+	}
+	result.Replica = s.opts.Replica
+	s.json(w, http.StatusOK, result)
+}
