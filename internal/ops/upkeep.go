@@ -59,21 +59,18 @@ func VerifyStore(ctx context.Context, s Keeper, opts store.VerifyOptions, repair
 		return result, err
 	}
 	damaged := make(map[digest.Digest]bool)
-	fetched := false
 	for _, d := range report.Damaged {
-		if damaged[d.Layer] {
-			continue
-		}
 		damaged[d.Layer] = true
-		err := s.Repair(d.Layer)
-		if errors.Is(err, store.ErrNotHeld) && !fetched {
-			fetched = true
-			if err := fetch(ctx); err != nil {
-				return result, err
-			}
-		} else if err != nil && !errors.Is(err, store.ErrNotHeld) {
-			return result, err
+	}
+	lacking, err := repairAll(s, damaged)
+	if err == nil && lacking {
+		// What one tree gets anew may be what another one lacks.
+		if err = fetch(ctx); err == nil {
+			_, err = repairAll(s, damaged)
 		}
+	}
+	if err != nil {
+		return result, err
 	}
 	after, err := s.Verify(ctx, opts)
 	if err != nil {
@@ -85,6 +82,20 @@ func VerifyStore(ctx context.Context, s Keeper, opts store.VerifyOptions, repair
 	}
 	result.Repaired = len(damaged)
 	return result, nil
+}
+
+// repairAll mends trees from what the store holds. Lacking says that some need
+// what it does not hold.
+func repairAll(s Keeper, layers map[digest.Digest]bool) (lacking bool, err error) {
+	for layer := range layers {
+		switch err := s.Repair(layer); {
+		case errors.Is(err, store.ErrNotHeld):
+			lacking = true
+		case err != nil:
+			return lacking, err
+		}
+	}
+	return lacking, nil
 }
 
 // Forget asks for a release to be taken out of the view.

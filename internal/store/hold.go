@@ -134,6 +134,9 @@ func (s *Store) Desired() ViewRecord {
 	return ViewRecord{ID: viewID(releases), Releases: keys}
 }
 
+// RecordOf is the record of a view; its place in the history is not in it.
+func RecordOf(v *View) ViewRecord { return ViewRecord{ID: v.id, Releases: v.keys()} }
+
 // AcquireRecord returns a view, held, of the releases of a record.
 func (s *Store) AcquireRecord(r ViewRecord) (*View, error) { return s.buildView(r.Releases) }
 

@@ -1,0 +1,43 @@
+package main
+
+import (
+	"context"
+	"errors"
+
+	"github.com/specman/specman/internal/ops"
+	"github.com/specman/specman/internal/store"
+)
+
+// askOrDo makes a change: the running service makes it, or, where none runs,
+// this process, which takes the store for it.
+func askOrDo[T any](ctx context.Context, a *app, ask func(ops.Client) (T, error), do func(*store.Store) (T, error)) (value T, err error) {
+	loaded, err := a.config()
+	if err != nil {
+		return value, err
+	}
+	value, err = ask(ops.Client{Socket: loaded.Config.Control.Socket})
+	if !errors.Is(err, ops.ErrNotRunning) {
+		return value, moveError(err)
+	}
+	log, err := a.logger()
+	if err != nil {
+		return value, err
+	}
+	opts := storeOptions(&loaded.Config, log)
+	opts.LockWait = 0
+	st, err := store.Open(ctx, opts)
+	if err != nil {
+		return value, storeError(err)
+	}
+	defer func() { err = errors.Join(err, st.Close()) }()
+	value, err = do(st)
+	return value, moveError(err)
+}
+
+// moveError adds the cure to what a change was refused for.
+func moveError(err error) error {
+	if errors.Is(err, store.ErrNeverOnTop) {
+		return withCure(err, "add --alone to serve it by itself, or name a view: `specman status -o json` lists those that were served")
+	}
+	return askError(err)
+}

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/specman/specman/internal/human"
+	"github.com/specman/specman/internal/ops"
+	"github.com/specman/specman/internal/store"
+)
+
+func newVerifyCommand(app *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "verify",
+		Short:   "Read every file of the store and compare it with what was published",
+		GroupID: groupStore,
+		Long: `Read every held file and compare it with the checksum that was taken when it was
+unpacked. A damaged file is listed, and never served again: a request for it gets
+another held copy of the same content, or 503.
+
+With --repair, damaged trees are made whole from other trees, or fetched anew from
+the registry, beside what is served, and swapped in.
+
+Ends with status 1 if damage is left. The running service does the reading, if
+there is one; it also does this by itself (store.scrubInterval).`,
+		Example: `  specman verify
+  specman verify --repair -o json | jq '.left[].path'`,
+	}
+	repair := cmd.Flags().Bool("repair", false, "make whole what is damaged")
+	format := addOutput(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		ctx := cmd.Context()
+		result, err := askOrDo(ctx, app,
+			func(c ops.Client) (ops.VerifyResult, error) { return c.Verify(ctx, *repair) },
+			func(s *store.Store) (ops.VerifyResult, error) { return app.verifyHere(ctx, s, *repair) })
+		if err != nil {
+			return err
+		}
+		if *format == outputJSON {
+			err = writeJSON(app.stdout, result)
+		} else {
+			err = app.printVerify(result)
+		}
+		if err == nil && len(result.Left) > 0 {
+			return errReported
+		}
+		return err
+	}
+	return cmd
+}
+
+func (a *app) verifyHere(ctx context.Context, st *store.Store, repair bool) (ops.VerifyResult, error) {
+	fetch := func(ctx context.Context) error {
+		s, err := newService(a)
+		if err != nil {
+			return err
+		}
+		group, err := newSources(s.cfg, st, s.metrics, s.log)
+		if err != nil {
+			return err
+		}
+		for _, p := range group.all() {
+			p.Once(ctx, false) // what it could not have is among what is left
+		}
+		return nil
+	}
+	return ops.VerifyStore(ctx, st, store.VerifyOptions{}, repair, fetch)
+}
+
+func (a *app) printVerify(r ops.VerifyResult) error {
+	w := &textWriter{out: a.stdout}
+	for _, d := range r.Left {
+		path := d.Path
+		if path == "" {
+			path = "the tree as a whole"
+		}
+		w.line("damaged: %q of %s (%s): %s", path, strings.Join(d.Tags, ", "), d.Layer, d.Reason)
+	}
+	w.line("%s: %d trees, %d files, %s read; %d damaged, %d trees repaired, %d damaged files left",
+		r.Replica, r.Trees, r.Files, human.Bytes(r.Bytes), len(r.Damaged), r.Repaired, len(r.Left))
+	if w.err == nil && len(r.Left) > 0 {
+		fmt.Fprintln(a.stderr, "specman: `specman verify --repair` mends what the registry or another tree still has")
+	}
+	return w.err
+}
