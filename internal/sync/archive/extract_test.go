@@ -2,6 +2,8 @@ package archive
 
 import (
 	"bytes"
+	"fmt"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -275,6 +277,33 @@ func TestDefaultLimits(t *testing.T) {
 	assert.Equal(t, Limits{TreeBytes: 8 << 30, Files: 1_000_000, FileBytes: 4 << 30}, Limits{}.withDefaults())
 	given := Limits{TreeBytes: 1, Files: 2, FileBytes: 3}
 	assert.Equal(t, given, given.withDefaults())
+	assert.EqualValues(t, math.MaxInt64, Limits{TreeBytes: math.MaxInt64, Files: 1}.streamBytes(), "no overflow")
+}
+
+// What is no file has a limit too, that a low limit of files does not lower.
+func TestFoldersAndLinksAreBounded(t *testing.T) {
+	for name, make := range map[string]func(i int) entry{
+		"folders":         func(i int) entry { return dir(fmt.Sprintf("d%d", i)) },
+		"implied folders": func(i int) entry { return dir(fmt.Sprintf("d%d/e", i)) }, // two each
+		"symlinks":        func(i int) entry { return sym(fmt.Sprintf("l%d", i), "nowhere") },
+		"skipped":         func(i int) entry { return typed('6', fmt.Sprintf("p%d", i)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := 10_000
+			if name == "implied folders" {
+				n /= 2
+			}
+			entries := []entry{reg("f", "")}
+			for i := range n {
+				entries = append(entries, make(i))
+			}
+			limits := Limits{Files: 10}
+			_, _, err := extracted(t, tarOf(entries...), limits)
+			require.NoError(t, err)
+			_, _, err = extracted(t, tarOf(append(entries, dir("over/it"))...), limits)
+			require.ErrorContains(t, err, "store.maxFiles")
+		})
+	}
 }
 
 func TestDates(t *testing.T) {

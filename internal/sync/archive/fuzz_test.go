@@ -36,7 +36,7 @@ func gnuTars(t testing.TB) map[string][]byte {
 
 // The archives of this version stay acceptable whatever tar the machine has.
 func TestKeptGNUTars(t *testing.T) {
-	holes := strings.Repeat("\x00", 32768) + "data" + strings.Repeat("\x00", 32764)
+	holes := strings.Repeat("\x00", 8192) + "data" + strings.Repeat("\x00", 8188)
 	want := shown{"d": "/", "d/file": "hello\n", "hard": "hello\n", "link": "hello\n", "folder": "/", "folder/file": "hello\n", "holes": holes}
 	for name, data := range gnuTars(t) {
 		sink, report, err := extracted(t, data, Limits{})
@@ -54,6 +54,9 @@ func TestKeptGNUTars(t *testing.T) {
 }
 
 // Whatever the bytes: no panic, and what memorySink checks of every call.
+//
+// Run the fuzz targets here with -fuzzminimizetime=1x: shrinking what is found,
+// block by block of a tar, takes nearly all of the time otherwise.
 func FuzzExtract(f *testing.F) {
 	for _, data := range gnuTars(f) {
 		f.Add(data)

@@ -74,7 +74,7 @@ func perEntry(t testing.TB, n int, make func(i int) entry) float64 {
 
 // The promise of the package: at most 400 bytes an entry.
 func TestMemoryPerEntry(t *testing.T) {
-	const n = 100_000
+	const n = 20_000
 	kind := strings.Repeat("d", 20)
 	for name, entry := range map[string]func(i int) entry{
 		"files in folders":     func(i int) entry { return reg(fmt.Sprintf("roar/%s/%d/manifest-%06d.yaml", kind, i/50, i), "") },

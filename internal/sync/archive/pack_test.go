@@ -124,6 +124,18 @@ func TestPackNamesWhatIsNotServed(t *testing.T) {
 	assert.ElementsMatch(t, []string{"absolute", "outside"}, skippedNames(report))
 }
 
+func TestSpecialFilesAreCalledByName(t *testing.T) {
+	for mode, want := range map[fs.FileMode]string{
+		fs.ModeNamedPipe:                  "named pipe",
+		fs.ModeSocket:                     "socket",
+		fs.ModeDevice:                     "block device",
+		fs.ModeDevice | fs.ModeCharDevice: "character device",
+		fs.ModeIrregular:                  "no regular file, folder or symlink",
+	} {
+		assert.Equal(t, want, special(mode|0o644), mode)
+	}
+}
+
 // The archive that is being written may lie in the folder.
 func TestPackExcludes(t *testing.T) {
 	dir := t.TempDir()

@@ -133,7 +133,10 @@ func TestTruncatedAnywhere(t *testing.T) {
 			if format == "tar" {
 				whole -= blockSize
 			}
-			for n := range len(data) {
+			for n := 0; n < len(data); n++ {
+				if n > blockSize && n < len(data)-3*blockSize && n%blockSize != 0 {
+					n += 6 // what is about blocks and trailers is tried byte by byte
+				}
 				_, _, err := extracted(t, data[:n], Limits{})
 				if n < whole {
 					require.Error(t, err, "cut to %d of %d bytes", n, len(data))
@@ -215,6 +218,7 @@ func TestBrokenContentNamesItsEntry(t *testing.T) {
 		require.ErrorAs(t, err, &refused, format)
 		assert.Equal(t, "second", refused.Entry, format)
 		assert.Contains(t, err.Error(), "truncated", format)
+		assert.ErrorIs(t, err, io.ErrUnexpectedEOF, format)
 	}
 }
 
@@ -322,8 +326,7 @@ func TestBombOutsideOfFiles(t *testing.T) {
 				}
 				w.Close()
 			}()
-			sink := newMemorySink(t)
-			_, err := Extract(t.Context(), r, Limits{TreeBytes: 1 << 20, Files: 10}, sink)
+			_, err := Check(t.Context(), r, Limits{TreeBytes: 1 << 20, Files: 10}, nil)
 			require.ErrorAs(t, err, new(*RefusedError))
 			assert.Contains(t, err.Error(), "store.maxTreeBytes")
 		})
