@@ -9,6 +9,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+# What the caller's shell configures would come before .run/specman.yaml.
+unset "${!SPECMAN_@}"
 HTTPS_PORT=${HTTPS_PORT:-8443}
 OPS_PORT=${OPS_PORT:-8080}
 ZOT_PORT=${ZOT_PORT:-5000}
@@ -56,7 +58,7 @@ configure() { # configure REPOSITORY
 source:
   repository: $1
   plainHTTP: true
-  interval: 2s
+  interval: 5s
 store:
   dir: .run/store
 http:
