@@ -54,7 +54,7 @@ const (
 	isFifo
 	isUnknown
 	linksToSkipped
-	leadsToRoot // from here on: symlinks
+	isAbsolute // from here on of symlinks
 	leadsOutside
 	leadsNowhere
 	leadsInCircles
@@ -72,7 +72,7 @@ func (why skipReason) String() string {
 		return "named pipe"
 	case linksToSkipped:
 		return "hard link to an entry that is skipped"
-	case leadsToRoot:
+	case isAbsolute:
 		return "is absolute; make it relative"
 	case leadsOutside:
 		return "leads out of the archive"
