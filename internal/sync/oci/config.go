@@ -40,8 +40,8 @@ type Config struct {
 	Metrics   *Metrics
 	Logger    *slog.Logger // nil discards
 
-	// DialContext makes all connections; nil means TCP. Tests give one that
-	// needs no socket.
+	// DialContext makes all connections, without a proxy; nil means TCP, or the
+	// proxy of the environment. Tests give one that needs no socket.
 	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
 }
 

@@ -38,14 +38,14 @@ func openLayoutDir(dir string) *layout {
 	return &layout{fsys: os.DirFS(dir), name: "oci-layout:" + dir, dir: dir}
 }
 
-// OpenLayoutFS is a repository over the files of an OCI image layout. It cannot
-// be pushed to.
+// OpenLayoutFS is a repository over the files of an OCI image layout; name is
+// for people. It cannot be pushed to.
 func OpenLayoutFS(fsys fs.FS, name string) (*Repository, error) {
 	r, err := Open(Config{Repository: "oci-layout:" + name})
 	if err != nil {
 		return nil, err
 	}
-	r.backend = &layout{fsys: fsys, name: "oci-layout:" + name}
+	r.backend = &layout{fsys: fsys, name: name}
 	return r, nil
 }
 

@@ -1,12 +1,16 @@
 package oci_test
 
 import (
+	"archive/tar"
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -221,4 +225,63 @@ func TestPushRefuses(t *testing.T) {
 	e := failure(t, err)
 	assert.Equal(t, "push", e.Operation)
 	assert.Contains(t, e.Error(), `"a/b" is no tag`)
+}
+
+// A layout in a tar is read in place, and is not to be pushed to.
+func TestLayoutInTar(t *testing.T) {
+	dir := t.TempDir()
+	push(t, openLayout(t, dir), "0.0.0", "archive")
+	pack := func(change func(tar.Header) tar.Header) *bytes.Reader {
+		var packed bytes.Buffer
+		w := tar.NewWriter(&packed)
+		require.NoError(t, fs.WalkDir(os.DirFS(dir), ".", func(name string, entry fs.DirEntry, err error) error {
+			require.NoError(t, err)
+			info, err := entry.Info()
+			require.NoError(t, err)
+			header, err := tar.FileInfoHeader(info, "")
+			require.NoError(t, err)
+			header.Name, header.AccessTime, header.ChangeTime = "./"+name, time.Time{}, time.Time{}
+			*header = change(*header)
+			require.NoError(t, w.WriteHeader(header))
+			if info.Mode().IsRegular() {
+				content, err := os.ReadFile(filepath.Join(dir, name))
+				require.NoError(t, err)
+				_, err = w.Write(content)
+				require.NoError(t, err)
+			}
+			return nil
+		}))
+		require.NoError(t, w.Close())
+		return bytes.NewReader(packed.Bytes())
+	}
+	for _, format := range []tar.Format{tar.FormatUSTAR, tar.FormatPAX, tar.FormatGNU} {
+		packed := pack(func(h tar.Header) tar.Header {
+			h.Format = format
+			if format == tar.FormatPAX {
+				h.PAXRecords = map[string]string{"comment": "has a header of its own"}
+			}
+			return h
+		})
+		r, err := oci.OpenLayoutTar(packed, packed.Size(), "bundle.tar")
+		require.NoError(t, err)
+		tags, err := r.Tags(t.Context())
+		require.NoError(t, err)
+		assert.Equal(t, []string{"0.0.0"}, tags)
+		got, err := sync(t.Context(), r, "0.0.0")
+		require.NoError(t, err)
+		assert.Equal(t, "archive", string(got))
+		assert.Equal(t, "bundle.tar", r.String())
+		_, err = r.Push(t.Context(), oci.PushRequest{File: write(t, filepath.Join(t.TempDir(), "f"), "x"), Tag: "1"})
+		assert.Equal(t, oci.Misconfigured, failure(t, err).Kind)
+	}
+
+	for name, content := range map[string]string{"compressed": "\x1f\x8b\x08\x00", "bundle.tar": "no tar at all" + strings.Repeat("x", 600)} {
+		_, err := oci.OpenLayoutTar(strings.NewReader(content), int64(len(content)), name)
+		assert.ErrorContains(t, err, name)
+	}
+	empty := strings.NewReader(strings.Repeat("\x00", 1024))
+	r, err := oci.OpenLayoutTar(empty, empty.Size(), "empty.tar")
+	require.NoError(t, err)
+	_, err = r.Tags(t.Context())
+	assert.Equal(t, oci.Absent, failure(t, err).Kind)
 }

@@ -112,7 +112,7 @@ func ecrLogin(cfg Config, host string) (login, error) {
 			t.TLSClientConfig = tlsConfig
 			t.ResponseHeaderTimeout = cfg.StallTimeout
 			if cfg.DialContext != nil {
-				t.DialContext = cfg.DialContext
+				t.DialContext, t.Proxy = cfg.DialContext, nil
 			}
 		}),
 		count: func(code string) { cfg.Metrics.request(cfg.Source, opToken, code) },

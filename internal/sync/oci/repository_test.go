@@ -1,6 +1,9 @@
 package oci_test
 
 import (
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -46,6 +49,7 @@ func TestIdlePollIsCheap(t *testing.T) {
 	registry.Push("0.0.0", "manifests.tgz", []byte("archive"), day)
 	registry.Push("4.5.13", "manifests.tgz", []byte("older"), day)
 	r := open(t, startHTTP(t, registry))
+	connections := map[string]bool{}
 	for range 3 {
 		registry.Forget()
 		_, err := r.Tags(t.Context())
@@ -55,11 +59,37 @@ func TestIdlePollIsCheap(t *testing.T) {
 			require.NoError(t, err)
 		}
 		assert.Equal(t, map[string]int{"tags": 1, "head": 2}, registry.Counts())
-	}
-	connections := map[string]bool{}
-	for _, request := range registry.Requests() {
-		connections[request.Remote] = true
-		assert.Equal(t, "specman/test", request.UserAgent)
+		for _, request := range registry.Requests() {
+			connections[request.Remote] = true
+			assert.Equal(t, "specman/test", request.UserAgent)
+		}
 	}
 	assert.Len(t, connections, 1)
+}
+
+// Many at once, while secrets change.
+func TestConcurrentUse(t *testing.T) {
+	registry := newRegistry()
+	registry.Push("0.0.0", "manifests.tgz", []byte("archive"), day)
+	registry.RequireToken("user", "secret")
+	file := write(t, filepath.Join(t.TempDir(), "password"), "secret")
+	r := open(t, startHTTP(t, registry), func(c *oci.Config) { c.Auth.Username, c.Auth.PasswordFile = "user", file })
+	failures := make(chan error, 8)
+	for range cap(failures) {
+		go func() {
+			var err error
+			for n := 0; n < 20 && err == nil; n++ {
+				_, err = sync(t.Context(), r, "0.0.0")
+			}
+			failures <- err
+		}()
+	}
+	for n := range 10 {
+		require.NoError(t, os.WriteFile(file+".new", []byte("secret"+strings.Repeat("\n", n%2)), 0o600))
+		require.NoError(t, os.Rename(file+".new", file))
+		r.Fingerprint()
+	}
+	for range cap(failures) {
+		assert.NoError(t, <-failures)
+	}
 }

@@ -24,12 +24,12 @@ const (
 // the registry has it, through HTTPS_PROXY and NO_PROXY of the environment.
 // headerWait bounds the wait for an answer after the request was sent.
 func newTransport(cfg Config, tlsConfig *tls.Config, headerWait time.Duration) *http.Transport {
-	dial := cfg.DialContext
-	if dial == nil {
-		dial = (&net.Dialer{Timeout: dialTimeout}).DialContext
+	dial, proxy := (&net.Dialer{Timeout: dialTimeout}).DialContext, http.ProxyFromEnvironment
+	if cfg.DialContext != nil {
+		dial, proxy = cfg.DialContext, nil
 	}
 	return &http.Transport{
-		Proxy:                 http.ProxyFromEnvironment,
+		Proxy:                 proxy,
 		DialContext:           dial,
 		TLSClientConfig:       tlsConfig,
 		TLSHandshakeTimeout:   dialTimeout,
