@@ -68,6 +68,11 @@ image: ## Build the container image with docker, podman or buildah
 chart: ## Package the Helm chart into dist/
 	"$$($(TOOL) helm)" package deploy/helm/specman --destination dist
 
+.PHONY: docs
+docs: build ## Write the table of keys in docs/configuration.md anew
+	sed -i '/^This table is written by/q' docs/configuration.md
+	(echo; bin/specman config --reference) >> docs/configuration.md
+
 ##@ Housekeeping
 .PHONY: tools
 tools: ## Build the real registries, oras and the linter that tests use (once, into .cache/tools)
