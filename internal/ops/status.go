@@ -83,8 +83,12 @@ func StatusOf(p *store.Snapshot) (Status, error) {
 	if st.Store.Space, err = p.Space(); err != nil {
 		return st, err
 	}
-	for _, h := range p.History[:min(len(p.History), maxStatusHistory)] {
-		past := PastView{View: h.ID, Since: h.Since, Served: p.View != nil && h.ID == p.View.ID()}
+	served := servedPlace(p)
+	for n, h := range p.History[:min(len(p.History), maxStatusHistory)] {
+		past := PastView{View: h.ID, Since: h.Since}
+		if n == served {
+			past.Served, past.Since = true, p.Since
+		}
 		for _, k := range h.Releases {
 			past.Releases = append(past.Releases, ReleaseName{Source: k.Source, Tag: k.Tag, Digest: k.Manifest})
 		}
@@ -95,6 +99,18 @@ func StatusOf(p *store.Snapshot) (Status, error) {
 		st.Served = &Served{View: p.View.ID(), Since: p.Since, Files: files, Bytes: bytes, Releases: servedReleases(p)}
 	}
 	return st, nil
+}
+
+// servedPlace is the place of the served view in the history, -1 if it has none.
+// Following may have led to one view several times: its number says which is meant.
+func servedPlace(p *store.Snapshot) int {
+	if p.View == nil {
+		return -1
+	}
+	id := p.View.ID()
+	return slices.IndexFunc(p.History, func(h store.ViewRecord) bool {
+		return h.ID == id && (h.Number == p.Expected.Number || p.Expected.ID != id)
+	})
 }
 
 // storeNotices are those that the store itself gives rise to.

@@ -91,6 +91,28 @@ func TestStatusOfNothing(t *testing.T) {
 	assert.Equal(t, "[]", strings.TrimSpace(r.get("/api/v1/releases").Body.String()))
 }
 
+// Following may lead to the same view again: only the last time is the served one.
+func TestHistoryOfAViewThatCameBack(t *testing.T) {
+	r := newRig(t)
+	a, b := r.hold("4.5.11", files{"a": "1"}), r.hold("4.5.13", files{"a": "2"})
+	for _, c := range []store.Contribution{a, b, a} {
+		r.follow(c)
+	}
+	served := func() (out []bool) {
+		for _, h := range getJSON[Status](r, "/api/v1/status").History {
+			out = append(out, h.Served)
+		}
+		return out
+	}
+	assert.Equal(t, []bool{true, false, false}, served())
+	target, err := r.store.Target("", false)
+	require.NoError(t, err)
+	require.NoError(t, r.store.Hold(target, "rollback"))
+	assert.Equal(t, []bool{false, true, false}, served())
+	st := getJSON[Status](r, "/api/v1/status")
+	assert.Equal(t, st.Served.Since, st.History[1].Since, "since it was rolled back to")
+}
+
 func TestAPinIsToldOnce(t *testing.T) {
 	r := newRig(t)
 	r.follow(r.hold("4.5.13", files{"a": "1"}))
