@@ -28,10 +28,13 @@ type Staging struct {
 	flusher *flusher
 }
 
-// NewStaging begins a tree for a layer.
+// NewStaging begins a tree for a layer. The layer is empty where its digest is
+// known only at the end of the stream; Identify names it then.
 func (s *Store) NewStaging(layer digest.Digest) (*Staging, error) {
-	if err := layer.Validate(); err != nil {
-		return nil, fmt.Errorf("unpack layer %q: %w", layer, err)
+	if layer != "" {
+		if err := layer.Validate(); err != nil {
+			return nil, fmt.Errorf("unpack layer %q: %w", layer, err)
+		}
 	}
 	path, err := os.MkdirTemp(filepath.Join(s.dir, stagingFolder), "tree-*")
 	if err != nil {
@@ -153,6 +156,15 @@ func (st *Staging) Skip(named []Skipped, total int) {
 	st.index.skipped, st.index.skippedTotal = named, total
 }
 
+// Identify says whose tree it is, where NewStaging could not be told.
+func (st *Staging) Identify(layer digest.Digest) error {
+	if err := layer.Validate(); err != nil {
+		return fmt.Errorf("unpack layer %q: %w", layer, err)
+	}
+	st.layer = layer
+	return nil
+}
+
 // Seal ends the writing: after it the staged tree can be read.
 func (st *Staging) Seal() error {
 	if st.sealed != nil {
@@ -188,6 +200,9 @@ func (st *Staging) Publish() error {
 	defer st.Discard()
 	if err := st.Seal(); err != nil {
 		return err
+	}
+	if err := st.layer.Validate(); err != nil {
+		return fmt.Errorf("publish a tree without a layer: %w", err)
 	}
 	if err := st.writeIndex(); err != nil {
 		return fmt.Errorf("write the index of %s: %w", st.layer, spaceError(err))

@@ -88,8 +88,11 @@ func (s *Store) desired(st *state) []ReleaseKey {
 		}
 	}
 	for _, c := range st.Following[ImportSource] {
-		if !tags[c.Tag] { // an import stands in until a registry holds the tag
-			keys = append(keys, ReleaseKey{ImportSource, c.Tag, c.Manifest})
+		// An import stands in until a registry holds the tag. One that was not needed
+		// any more may have been removed since.
+		k := ReleaseKey{ImportSource, c.Tag, c.Manifest}
+		if !tags[c.Tag] && st.release(k) != nil {
+			keys = append(keys, k)
 		}
 	}
 	return keys

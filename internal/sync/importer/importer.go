@@ -1,0 +1,182 @@
+package importer
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/specman/specman/internal/store"
+	"github.com/specman/specman/internal/sync/archive"
+	"github.com/specman/specman/internal/sync/selector"
+)
+
+const (
+	defaultTag     = "0.0.0" // of an archive that nobody has named
+	defaultArchive = "manifests.tgz"
+)
+
+// Options say how to import.
+type Options struct {
+	// Tag names the release. Empty: the layout's own tags, else 0.0.0. Of a layout
+	// with several tags it is the one that is imported.
+	Tag     string
+	Archive string         // title of the layer in a layout's artifacts; empty: manifests.tgz
+	Limits  archive.Limits // of each archive, and of a layout as a whole
+	Logger  *slog.Logger   // nil: none
+}
+
+// Result is what an import came to. Its JSON is public: docs/api.md.
+type Result struct {
+	Imported   []Imported   `json:"imported"`   // in the order of the input
+	PassedOver []PassedOver `json:"passedOver"` // tags of a layout that brought nothing
+	Swapped    bool         `json:"swapped"`    // what is served has changed
+	Pinned     bool         `json:"pinned"`     // it cannot change: the view is pinned
+}
+
+// Imported is a release that is held now.
+type Imported struct {
+	store.Release
+	// Covered says that a registry's source has the same tag, so that this one stands
+	// by and is not part of the view.
+	Covered      bool            `json:"coveredBySource"`
+	SkippedNames []store.Skipped `json:"skippedEntries"` // up to 1,000
+}
+
+// PassedOver is a tag of a layout that was not imported, and why.
+type PassedOver struct {
+	Tag    string `json:"tag"`
+	Reason string `json:"reason"`
+}
+
+// Import reads an archive, or an OCI layout in one, to its end and puts what it holds
+// into the store. The error is a *[archive.RefusedError], wrapped, where the input is
+// at fault. Where a layout holds several releases, those that can be had are imported,
+// and it is no error that others cannot: see PassedOver.
+func Import(ctx context.Context, st *store.Store, r io.Reader, opts Options) (Result, error) {
+	if opts.Tag != "" {
+		if err := checkTag(opts.Tag); err != nil {
+			return Result{}, err
+		}
+	}
+	if opts.Logger == nil {
+		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	opts.Archive = cmp.Or(opts.Archive, defaultArchive)
+	i := &run{Options: opts, store: st}
+	if err := i.input(ctx, r); err != nil {
+		return Result{}, err
+	}
+	return i.contribute()
+}
+
+// ErrTag is wrapped where Options.Tag is no tag.
+var ErrTag = errors.New("is no tag: letters, digits and . _ - up to 128")
+
+func checkTag(tag string) error {
+	s, err := selector.Parse(tag)
+	if err != nil || s.Pattern() || strings.Contains(tag, ":") {
+		return fmt.Errorf("%q %w", tag, ErrTag)
+	}
+	return nil
+}
+
+// run is one run of Import.
+type run struct {
+	Options
+	store      *store.Store
+	imported   []Imported
+	passedOver []PassedOver
+}
+
+// input unpacks what is to be imported.
+func (i *run) input(ctx context.Context, r io.Reader) error {
+	u, err := i.unpack(ctx, r, "", 0)
+	if err != nil {
+		return fmt.Errorf("import: %w", err)
+	}
+	defer u.staging.Discard()
+	if isLayout(u.staging) {
+		return i.layout(ctx, u.staging.Folder())
+	}
+	return i.publish(u, store.Release{
+		Tag: cmp.Or(i.Tag, defaultTag), Archive: i.Archive,
+		// There is no manifest, and nobody noted when it was made. As with a push, now
+		// is when it came to be.
+		Manifest: u.layer, Created: time.Now().UTC().Truncate(time.Second),
+	})
+}
+
+// publish makes what was unpacked a held release.
+func (i *run) publish(u *unpacked, r store.Release) error {
+	i.Logger.Info("Persisting "+r.Tag, "source", store.ImportSource)
+	r.Source, r.Layer, r.Size, r.Fetched = store.ImportSource, u.layer, u.size, time.Now().UTC()
+	r.Files, r.Bytes = u.staging.Files()
+	r.Skipped = u.report.SkippedTotal
+	var warnings []string
+	r.IndexVersion, warnings = selector.HighestIndexVersion(func(name string) (io.ReadCloser, error) { return u.staging.Open(name) })
+	for _, w := range warnings {
+		i.Logger.Warn("The index of "+r.Tag+" is read in part", "warning", w)
+	}
+	if !i.store.HasTree(r.Layer) {
+		if err := u.staging.Publish(); err != nil {
+			return err
+		}
+	}
+	if err := i.store.Add(r); err != nil {
+		return err
+	}
+	// To import what was forgotten is to want it back.
+	if i.store.Forgotten(r.Manifest) {
+		if err := i.store.Unforget(r.Manifest); err != nil {
+			return err
+		}
+	}
+	i.imported = append(i.imported, Imported{Release: r, SkippedNames: u.skipped})
+	return nil
+}
+
+// contribute makes all that is imported, now and before, part of what is followed.
+func (i *run) contribute() (Result, error) {
+	swapped, err := i.store.Follow(store.ImportSource, order(i.store))
+	if err != nil {
+		return Result{}, fmt.Errorf("serve what was imported: %w", err)
+	}
+	result := Result{Imported: i.imported, PassedOver: i.passedOver, Swapped: swapped, Pinned: i.store.Pinned() != nil}
+	contributes := make(map[store.ReleaseKey]bool)
+	for _, k := range i.store.Desired().Releases {
+		contributes[k] = true
+	}
+	for n := range result.Imported {
+		result.Imported[n].Covered = !contributes[result.Imported[n].Key()]
+	}
+	return result, nil
+}
+
+// order is what imports contribute, top first. It is made of all that is held, so that
+// of two imports at the same time neither loses the other's.
+func order(st *store.Store) []store.Contribution {
+	latest := make(map[string]store.Release) // by tag
+	for _, r := range st.Releases() {
+		if r.Source == store.ImportSource && !r.Fetched.Before(latest[r.Tag].Fetched) {
+			latest[r.Tag] = r
+		}
+	}
+	var candidates []selector.Candidate
+	for _, r := range latest {
+		if !st.Forgotten(r.Manifest) {
+			candidates = append(candidates, selector.Candidate{Tag: r.Tag, Manifest: r.Manifest.String(), Created: r.Created, IndexVersion: r.IndexVersion})
+		}
+	}
+	var order []store.Contribution
+	for _, r := range selector.Rank(candidates) {
+		order = append(order, store.Contribution{Tag: r.Tag, Manifest: digest.Digest(r.Manifest), Reason: r.Reason})
+	}
+	return order
+}
