@@ -89,10 +89,13 @@ func (s *Server) Listen(ctx context.Context) (net.Listener, error) {
 // Serve answers on a listener until Shutdown, then returns nil. It is called
 // once.
 func (s *Server) Serve(l net.Listener) error {
-	limited := newListener(l, s.opts.MaxConnections)
-	s.goBackground(func(ctx context.Context) { limited.closeStalled(ctx, s.opts.limits.stall) })
-	s.goBackground(func(ctx context.Context) { watch(ctx, s.opts.limits.poll, s.checkFiles) })
-	err := s.http.ServeTLS(limited, "", "")
+	return s.serveOn(newListener(l, s.opts.MaxConnections))
+}
+
+func (s *Server) serveOn(l *listener) error {
+	s.running.Go(func() { l.closeStalled(s.background, s.opts.limits.stall) })
+	s.running.Go(func() { watch(s.background, s.opts.limits.poll, s.checkFiles) })
+	err := s.http.ServeTLS(l, "", "")
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}
@@ -121,8 +124,4 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.stop()
 	s.running.Wait()
 	return err
-}
-
-func (s *Server) goBackground(work func(ctx context.Context)) {
-	s.running.Go(func() { work(s.background) })
 }

@@ -88,6 +88,7 @@ func follow(t testing.TB, s *store.Store, order ...store.Contribution) {
 type running struct {
 	*Server
 	addr     string
+	listener *listener
 	registry *prometheus.Registry
 	log      *logBuffer
 	roots    *x509.CertPool
@@ -110,9 +111,9 @@ func start(t testing.TB, views Views, change ...func(*Options)) *running {
 	require.NoError(t, err)
 	l, err := s.Listen(context.Background())
 	require.NoError(t, err)
-	r.Server, r.addr = s, l.Addr().String()
+	r.Server, r.addr, r.listener = s, l.Addr().String(), newListener(l, opts.MaxConnections)
 	done := make(chan error, 1)
-	go func() { done <- s.Serve(l) }()
+	go func() { done <- s.serveOn(r.listener) }()
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
