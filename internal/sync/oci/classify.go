@@ -23,7 +23,11 @@ import (
 // Target are the caller's to fill in.
 func refused(resp *http.Response, ex *exchange) *Error {
 	e := &Error{Status: resp.StatusCode, Kind: kindOfStatus(resp.StatusCode), RetryAfter: ex.last.retryAfter}
-	if text := message(resp); text != "" {
+	text := message(resp)
+	if resp.Request.Response != nil {
+		text = strings.TrimSuffix(fmt.Sprintf("from %s, where the registry redirects to: %s", resp.Request.URL.Host, text), ": ")
+	}
+	if text != "" {
 		e.Err = errors.New(oneLine(text))
 	}
 	e.Hint = hintForStatus(e)

@@ -51,7 +51,7 @@ const (
 type Error struct {
 	Operation  string        // tags, head, manifest, blob, token, push
 	Target     string        // what it was tried on: repository, repository:tag, repository@digest, token server
-	Kind       Kind          //
+	Kind       Kind          // its nature
 	Status     int           // HTTP status, 0 without an answer
 	RetryAfter time.Duration // how long the registry asks to wait, at most [MaxRetryAfter]; 0: it does not say
 	Hint       string        // the cure, in one line; may be empty

@@ -181,6 +181,20 @@ func TestBlobsElsewhere(t *testing.T) {
 	}
 }
 
+// A blob store that refuses is named, and the URL's signature is not.
+func TestBlobsElsewhereAreRefused(t *testing.T) {
+	elsewhere, registry := newRegistry(), newRegistry()
+	registry.Push("0.0.0", "manifests.tgz", []byte("archive"), day)
+	elsewhere.Break(ocitest.Fault{Answer: ocitest.Status(403, "", "Request has expired")})
+	host := startHTTP(t, elsewhere)
+	registry.Break(ocitest.Fault{Operation: ocitest.Blob, Answer: ocitest.Redirect("http://" + host)})
+	_, err := sync(t.Context(), open(t, startHTTP(t, registry)), "0.0.0")
+	e := failure(t, err)
+	assert.Equal(t, oci.Forbidden, e.Kind)
+	assert.Contains(t, e.Error(), "from "+host)
+	assert.NotContains(t, e.Error(), "secret-of-the-url")
+}
+
 func TestManifestShapes(t *testing.T) {
 	registry := newRegistry()
 	artifact := registry.Push("0.0.0", "manifests.tgz", []byte("archive"), day)

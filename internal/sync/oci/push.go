@@ -18,8 +18,8 @@ import (
 	"oras.land/oras-go/v2/registry/remote/auth"
 )
 
-// artifactType and layer media type are what `oras push FILE` of 1.1 and later
-// uses. ORAS calls each single file a tar, whatever it is.
+// orasArtifactType is what `oras push FILE` of 1.1 and later says of what it
+// pushes. It also calls each single file a tar, whatever it is.
 const orasArtifactType = "application/vnd.unknown.artifact.v1"
 
 // pushHeaderWait is long, since registries hash and copy an upload before they answer.
@@ -28,7 +28,7 @@ const pushHeaderWait = 10 * time.Minute
 // PushRequest is what to push.
 type PushRequest struct {
 	File     string                  // path of the archive
-	Tag      string                  //
+	Tag      string                  // what to call it
 	Title    string                  // the layer's title; empty: File's base name
 	Created  time.Time               // zero: now
 	Progress func(sent, total int64) // called now and then while the archive is sent; may be nil
