@@ -1,0 +1,88 @@
+package e2e
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+const module = "github.com/specman/specman/"
+
+// What each package may use of ours; ARCHITECTURE.md says why. A package that is
+// new wants a line here.
+func TestLayers(t *testing.T) {
+	t.Parallel()
+	// shared are packages of a few lines that hold no state and know nobody.
+	shared := []string{"internal/human"}
+	may := map[string][]string{
+		"cmd/specman":                nil, // all
+		"internal/config":            {},
+		"internal/human":             {},
+		"internal/logging":           {},
+		"internal/sync/archive":      {},
+		"internal/sync/oci":          {},
+		"internal/sync/oci/ocitest":  {},
+		"internal/sync/selector":     {},
+		"internal/sync/verify":       {},
+		"internal/store":             {},
+		"internal/variant":           {},
+		"internal/sync/poller":       {"internal/store", "internal/sync/archive", "internal/sync/oci", "internal/sync/selector", "internal/sync/verify"},
+		"internal/httpserve":         {"internal/store", "internal/variant"},
+		"internal/ops":               {"internal/store", "internal/sync/poller", "internal/sync/archive", "internal/sync/oci", "internal/sync/selector", "internal/sync/verify"},
+		"internal/testenv":           {"internal/testenv/tools"},
+		"internal/testenv/tools":     {},
+		"internal/testenv/cmd/tools": {"internal/testenv/tools"},
+	}
+	for pkg, deps := range goList(t, `{{.ImportPath}}{{"\n"}}{{join .Deps "\n"}}{{"\n"}}`) {
+		allowed, known := may[pkg]
+		if !assert.True(t, known, "%s has no line in this test", pkg) || pkg == "cmd/specman" {
+			continue
+		}
+		allowed = append(append([]string{}, allowed...), shared...)
+		for _, dep := range deps {
+			assert.Contains(t, allowed, dep, "%s must not know %s", pkg, dep)
+		}
+	}
+}
+
+// Nothing that is shipped knows the tests' own packages.
+func TestProgramHoldsNoTestCode(t *testing.T) {
+	t.Parallel()
+	cmd := exec.Command("go", "list", "-deps", "./cmd/specman")
+	cmd.Dir = "../.."
+	out, err := cmd.Output()
+	require.NoError(t, err)
+	for _, dep := range strings.Fields(string(out)) {
+		assert.NotContains(t, dep, "testenv")
+		assert.NotContains(t, dep, "ocitest")
+		assert.NotContains(t, dep, "testify")
+	}
+}
+
+// goList returns, of each package of ours that is no test's alone, what it
+// depends on of ours.
+func goList(t *testing.T, format string) map[string][]string {
+	t.Helper()
+	cmd := exec.Command("go", "list", "-f", format, "./cmd/...", "./internal/...")
+	cmd.Dir = "../.."
+	out, err := cmd.Output()
+	require.NoError(t, err)
+	deps := map[string][]string{}
+	for block := range strings.SplitSeq(string(out), "\n\n") {
+		lines := strings.Fields(block)
+		if len(lines) == 0 {
+			continue
+		}
+		pkg := strings.TrimPrefix(lines[0], module)
+		deps[pkg] = []string{}
+		for _, dep := range lines[1:] {
+			if ours, ok := strings.CutPrefix(dep, module); ok {
+				deps[pkg] = append(deps[pkg], ours)
+			}
+		}
+	}
+	return deps
+}
