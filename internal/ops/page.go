@@ -75,14 +75,9 @@ func (d pageData) Current() bool {
 
 // page answers with the status for people.
 func (s *Server) page(w http.ResponseWriter, _ *http.Request) {
-	st, err := s.status()
-	if err != nil {
-		s.problem(w, http.StatusInternalServerError, "%v", err)
-		return
-	}
 	p := s.opts.Store.Snapshot()
 	defer p.Close()
-	data := pageData{Status: st, Now: time.Now(), Events: EventsOf(p)}
+	data := pageData{Status: s.status(), Now: time.Now(), Events: EventsOf(p)}
 	data.Events = data.Events[:min(len(data.Events), maxPageEvents)]
 	for _, r := range ReleasesOf(p) {
 		if r.Rank == 0 {

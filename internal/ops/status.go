@@ -74,14 +74,14 @@ type ReleaseName struct {
 }
 
 // StatusOf is the part of a status that a store alone can tell.
-func StatusOf(p *store.Snapshot) (Status, error) {
+func StatusOf(p *store.Snapshot) Status {
 	st := Status{
-		Notices: storeNotices(p), Replica: Replica(), Pinned: p.Pin, Sources: []poller.Status{},
+		Notices: distinct(damageNotices(p), pinNotice(p)), Replica: Replica(), Pinned: p.Pin, Sources: []poller.Status{},
 		Store: StoreStatus{Dir: p.Dir, Releases: len(p.Releases)}, History: []PastView{},
 	}
 	var err error
 	if st.Store.Space, err = p.Space(); err != nil {
-		return st, err
+		st.Notices = append(st.Notices, Notice{What: err.Error(), Cure: "look at the volume of store.dir"})
 	}
 	served := servedPlace(p)
 	for n, h := range p.History[:min(len(p.History), maxStatusHistory)] {
@@ -98,7 +98,7 @@ func StatusOf(p *store.Snapshot) (Status, error) {
 		files, bytes := p.View.Files()
 		st.Served = &Served{View: p.View.ID(), Since: p.Since, Files: files, Bytes: bytes, Releases: servedReleases(p)}
 	}
-	return st, nil
+	return st
 }
 
 // servedPlace is the place of the served view in the history, -1 if it has none.
@@ -113,9 +113,8 @@ func servedPlace(p *store.Snapshot) int {
 	})
 }
 
-// storeNotices are those that the store itself gives rise to.
-func storeNotices(p *store.Snapshot) []Notice {
-	notices := []Notice{}
+// damageNotices are of what is wrong with the store itself.
+func damageNotices(p *store.Snapshot) (notices []Notice) {
 	add := func(cure, format string, args ...any) {
 		notices = append(notices, Notice{What: fmt.Sprintf(format, args...), Cure: cure})
 	}
@@ -137,31 +136,53 @@ func storeNotices(p *store.Snapshot) []Notice {
 			}
 		}
 	}
-	if p.Pin != nil {
-		// The same words as the poller's, so that it is told once.
-		add("`specman unpin` goes back to following", "the served view is held at %s since %s: %s", p.Pin.View, p.Pin.Since.UTC().Format(time.RFC3339), p.Pin.Reason)
-	}
 	return notices
 }
 
+// pinNotice tells of a pin in the words of the pollers, so that it is told once
+// where one of them does, and at all where none has yet.
+func pinNotice(p *store.Snapshot) []Notice {
+	if p.Pin == nil {
+		return nil
+	}
+	return []Notice{{
+		What: fmt.Sprintf("the served view is held at %s since %s: %s", p.Pin.View, p.Pin.Since.UTC().Format(time.RFC3339), p.Pin.Reason),
+		Cure: "`specman unpin` goes back to following",
+	}}
+}
+
+// distinct joins lists of notices, each thing told once.
+func distinct(lists ...[]Notice) []Notice {
+	out := []Notice{}
+	for _, n := range slices.Concat(lists...) {
+		if !slices.ContainsFunc(out, func(known Notice) bool { return known.What == n.What }) {
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
 // status is all that the running service knows.
-func (s *Server) status() (Status, error) {
+func (s *Server) status() Status {
 	p := s.opts.Store.Snapshot()
 	defer p.Close()
-	st, err := StatusOf(p)
-	if err != nil {
-		return st, err
-	}
+	st := StatusOf(p)
 	st.Running, st.Started = true, s.started.UTC()
 	st.Replica, st.Version, st.Revision = s.opts.Replica, s.opts.Version, s.opts.Revision
 	if st.Ready = s.isReady(); !st.Ready {
 		st.Reason = s.Why()
 	}
-	st.Notices = append(st.Notices, s.opts.Notices()...)
-	for _, poller := range s.opts.Pollers() {
-		st.add(poller.Status())
+	var polled []Notice
+	for _, p := range s.opts.Pollers() {
+		source := p.Status()
+		for _, n := range source.Notices {
+			polled = append(polled, Notice{Source: source.Source, What: n.What, Cure: n.Cure})
+		}
+		st.add(source)
 	}
-	return st, nil
+	// What StatusOf has found itself comes last, but for damage.
+	st.Notices = distinct(damageNotices(p), s.opts.Notices(), polled, st.Notices)
+	return st
 }
 
 // add puts in what a source's poller knows.
@@ -169,15 +190,10 @@ func (s *Status) add(source poller.Status) {
 	source.Failures, source.Followed = list(source.Failures), list(source.Followed)
 	source.LeftOut, source.Notices = list(source.LeftOut), list(source.Notices)
 	s.Sources = append(s.Sources, source)
-	for _, n := range source.Notices {
-		if !slices.ContainsFunc(s.Notices, func(known Notice) bool { return known.What == n.What }) {
-			s.Notices = append(s.Notices, Notice{Source: source.Source, What: n.What, Cure: n.Cure})
-		}
-	}
-	if s.Served != nil {
-		s.Served.Incomplete = s.Served.Incomplete || slices.ContainsFunc(source.Followed, func(f poller.Followed) bool {
-			return f.Contributes == "" && f.State != poller.PassedOver
-		})
+	if s.Served != nil && slices.ContainsFunc(source.Followed, func(f poller.Followed) bool {
+		return f.Contributes == "" && f.State != poller.PassedOver
+	}) {
+		s.Served.Incomplete = true
 	}
 }
 
@@ -190,10 +206,5 @@ func list[T any](l []T) []T {
 }
 
 func (s *Server) getStatus(w http.ResponseWriter, _ *http.Request) {
-	st, err := s.status()
-	if err != nil {
-		s.problem(w, http.StatusInternalServerError, "%v", err)
-		return
-	}
-	s.json(w, http.StatusOK, st)
+	s.json(w, http.StatusOK, s.status())
 }
