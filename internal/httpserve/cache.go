@@ -37,7 +37,8 @@ type bodyCache struct {
 type cacheShard struct {
 	mu    sync.RWMutex
 	items map[cacheKey]*cacheItem
-	room  int64
+	size  int64 // bytes it may hold
+	room  int64 // bytes of them that are free
 	// The items, newest to oldest; eviction goes from old to new, and hand is
 	// where it goes on.
 	newest, oldest, hand *cacheItem
@@ -66,6 +67,7 @@ func newBodyCache(bytes int64) *bodyCache {
 	c := &bodyCache{shards: make([]cacheShard, shards)}
 	for n := range c.shards {
 		c.shards[n].items = make(map[cacheKey]*cacheItem)
+		c.shards[n].size = bytes / shards
 		c.shards[n].room = bytes / shards
 	}
 	return c
@@ -94,13 +96,11 @@ func (c *bodyCache) put(key cacheKey, body *cached) {
 	cost := int64(cap(body.body)) + overhead
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.items[key] != nil {
+	if s.items[key] != nil || cost > s.size {
 		return
 	}
 	for s.room < cost {
-		if !s.evict() {
-			return // larger than the shard
-		}
+		s.evict()
 	}
 	s.room -= cost
 	item := &cacheItem{cached: *body, key: key, older: s.newest}
@@ -113,20 +113,17 @@ func (c *bodyCache) put(key cacheKey, body *cached) {
 	s.items[key] = item
 }
 
-// evict drops the next item that was not used since the hand was there.
-func (s *cacheShard) evict() bool {
+// evict drops the next item that was not used since the hand was there. There
+// must be one.
+func (s *cacheShard) evict() {
 	item := s.hand
-	for {
+	for item == nil || item.used.Swap(false) {
+		if item != nil {
+			item = item.newer
+		}
 		if item == nil {
 			item = s.oldest
 		}
-		if item == nil {
-			return false
-		}
-		if !item.used.Swap(false) {
-			break
-		}
-		item = item.newer
 	}
 	s.hand = item.newer
 	if item.newer != nil {
@@ -141,5 +138,4 @@ func (s *cacheShard) evict() bool {
 	}
 	delete(s.items, item.key)
 	s.room += int64(cap(item.body)) + overhead
-	return true
 }
