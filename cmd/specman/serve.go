@@ -20,7 +20,8 @@ SIGTERM and Ctrl-C end it in order: running answers may end, a sync that is unde
 way leaves nothing behind. SIGHUP polls now.`,
 		Example: `  # a registry with a self-signed certificate
   specman serve --source.repository harbor.example.com/spectro-packs/spectro-manifests/manifest \
-    --source.tls.caFile harbor-ca.crt --source.auth.username robot\$palette --source.auth.passwordFile password
+    --source.tls.caFile harbor-ca.crt \
+    --source.auth.username robot\$palette --source.auth.passwordFile password
 
   # a folder that ` + "`specman push`" + ` fills, without any registry
   specman serve --source.repository oci-layout:/srv/manifests --store.dir ./store`,
