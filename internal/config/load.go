@@ -36,7 +36,7 @@ type Loaded struct {
 // Files lists every file and folder that the configuration depends on: the
 // configuration file itself (even the default one that is not there yet) and what
 // the keys name. A change of any of them is a reason to load again.
-func (l *Loaded) Files() []string { return slices.Clone(l.files) }
+func (loaded *Loaded) Files() []string { return slices.Clone(loaded.files) }
 
 // Load reads all layers. A wrong configuration is an [*Error] with every mistake;
 // no other error is returned. It may be called again at any time, with the same

@@ -17,14 +17,14 @@ import (
 // comment. As "json" it is one object, whose fields stay: `file` (path or empty)
 // and `values`, which holds by key an object with `value` (written as in the file)
 // and `origin` (`from`: default, file, environment or flag; `name`; `line`).
-func (l *Loaded) Print(w io.Writer, format string) error {
+func (loaded *Loaded) Print(w io.Writer, format string) error {
 	if format == "json" {
-		return l.printJSON(w)
+		return loaded.printJSON(w)
 	}
-	return l.printYAML(w)
+	return loaded.printYAML(w)
 }
 
-func (l *Loaded) printJSON(w io.Writer) error {
+func (loaded *Loaded) printJSON(w io.Writer) error {
 	type entry struct {
 		Value  any    `json:"value"`
 		Origin Origin `json:"origin"`
@@ -32,8 +32,8 @@ func (l *Loaded) printJSON(w io.Writer) error {
 	out := struct {
 		File   string           `json:"file"`
 		Values map[string]entry `json:"values"`
-	}{l.File, map[string]entry{}}
-	for _, v := range l.values {
+	}{loaded.File, map[string]entry{}}
+	for _, v := range loaded.values {
 		out.Values[v.name] = entry{v.shown(), v.origin}
 	}
 	encoder := json.NewEncoder(w)
@@ -42,9 +42,9 @@ func (l *Loaded) printJSON(w io.Writer) error {
 	return encoder.Encode(out)
 }
 
-func (l *Loaded) printYAML(w io.Writer) error {
+func (loaded *Loaded) printYAML(w io.Writer) error {
 	root := &yaml.Node{Kind: yaml.MappingNode}
-	for _, v := range l.values {
+	for _, v := range loaded.values {
 		node, err := v.node()
 		if err != nil {
 			return fmt.Errorf("print %s: %w", v.name, err)

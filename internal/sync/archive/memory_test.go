@@ -16,7 +16,6 @@ import (
 
 // growth is a Sink that measures what Extract holds on to.
 type growth struct {
-	checker
 	before, peak uint64
 	calls, every int
 }
