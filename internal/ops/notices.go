@@ -1,0 +1,65 @@
+package ops
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/specman/specman/internal/store"
+)
+
+// Notice is something that a person should know while it stands.
+type Notice struct {
+	Source string `json:"source,omitempty"` // empty: it is of no single source
+	What   string `json:"what"`
+	Cure   string `json:"cure"`
+}
+
+// damageNotices are of what is wrong with the store itself.
+func damageNotices(p *store.Snapshot) (notices []Notice) {
+	add := func(cure, format string, args ...any) {
+		notices = append(notices, Notice{What: fmt.Sprintf(format, args...), Cure: cure})
+	}
+	const repair = "the next sync repairs it; `specman verify --repair` does it now"
+	if p.Damage != nil {
+		add("the next sync completes it; what the trees hold is not fetched again", "the store's state is damaged: %v", p.Damage)
+	}
+	switch {
+	case p.Expected == nil:
+	case p.View == nil:
+		add(repair, "no held view is whole: nothing can be served")
+	case p.View.ID() != p.Expected.ID:
+		add(repair, "view %s is damaged on disk; the newest one that is whole, %s, is in its place", p.Expected.ID, p.View.ID())
+	}
+	if p.View != nil {
+		for n, r := range p.View.Releases() {
+			if damaged := p.View.Damaged(n); damaged > 0 {
+				add(repair, "%d files of %s (%s) are damaged on disk and not served from there", damaged, r.Tag, r.Manifest)
+			}
+		}
+	}
+	return notices
+}
+
+// pinNotice tells of a pin in the words of the pollers, so that it is told once
+// where one of them does, and at all where none has yet.
+func pinNotice(p *store.Snapshot) []Notice {
+	if p.Pin == nil {
+		return nil
+	}
+	return []Notice{{
+		What: fmt.Sprintf("the served view is held at %s since %s: %s", p.Pin.View, p.Pin.Since.UTC().Format(time.RFC3339), p.Pin.Reason),
+		Cure: "`specman unpin` goes back to following",
+	}}
+}
+
+// distinct joins lists of notices, each thing told once.
+func distinct(lists ...[]Notice) []Notice {
+	out := []Notice{}
+	for _, n := range slices.Concat(lists...) {
+		if !slices.ContainsFunc(out, func(known Notice) bool { return known.What == n.What }) {
+			out = append(out, n)
+		}
+	}
+	return out
+}
