@@ -6,6 +6,7 @@ import (
 	"compress/gzip"
 	"io"
 	"maps"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -99,5 +100,12 @@ func readFile(t *testing.T, path string) string {
 	t.Helper()
 	content, err := os.ReadFile(path)
 	require.NoError(t, err)
+	return string(content)
+}
+
+// randomText does not compress.
+func randomText(n int) string {
+	content := make([]byte, n)
+	_, _ = rand.NewChaCha8([32]byte{}).Read(content) // it never fails
 	return string(content)
 }

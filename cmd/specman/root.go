@@ -38,6 +38,7 @@ func commands(app *app) []*cobra.Command {
 		newPushCommand(app),
 		newInspectCommand(app),
 		newExportCommand(app),
+		newImportCommand(app),
 		newConfigCommand(app),
 		newVersionCommand(app),
 	}

@@ -47,6 +47,9 @@ func newService(app *app) (*service, error) {
 	if err != nil {
 		return nil, err
 	}
+	if loaded.Config.Webhook.URL != "" {
+		return nil, usageError{withCure(errors.New("webhook.url: this version does not tell anybody of swaps yet"), "take webhook.url out; poll /api/v1/status or the metric specman_view_info instead")}
+	}
 	s := &service{app: app, cfg: &loaded.Config, log: log, metrics: prometheus.NewRegistry()}
 	s.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	s.reloads = newReloadMetrics(s.metrics)
@@ -152,7 +155,7 @@ func (s *service) webOptions(st *store.Store, group *sources, v *variants) https
 
 func (s *service) opsOptions(st *store.Store, group *sources) ops.Options {
 	return ops.Options{
-		Store: st, Pollers: group.pollersForOps, Logger: s.log, Registerer: s.metrics, Gatherer: s.metrics,
+		Store: st, Pollers: group.pollersForOps, Import: importInto(st, s.cfg, s.log), Logger: s.log, Registerer: s.metrics, Gatherer: s.metrics,
 		Listen: s.cfg.Ops.Listen, TokenFile: s.cfg.Ops.TokenFile, Pprof: s.cfg.Ops.Pprof, Socket: s.cfg.Control.Socket,
 		Version: build().Version, Revision: build().Revision,
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"net/http"
@@ -77,21 +78,21 @@ func (c *Client) Sync(ctx context.Context, force bool) (result SyncResult, err e
 func (c *Client) Get(ctx context.Context, path string, query url.Values, into any) error {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
-	return c.do(ctx, http.MethodGet, path, query, into)
+	return c.do(ctx, http.MethodGet, path, query, nil, into)
 }
 
 // Post asks for a change and waits until it is made.
 func (c *Client) Post(ctx context.Context, path string, query url.Values, into any) error {
-	return c.do(ctx, http.MethodPost, path, query, into)
+	return c.do(ctx, http.MethodPost, path, query, nil, into)
 }
 
-func (c *Client) do(ctx context.Context, method, path string, query url.Values, into any) error {
+func (c *Client) do(ctx context.Context, method, path string, query url.Values, body io.Reader, into any) error {
 	transport := &http.Transport{
 		DisableKeepAlives: true,
 		DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return dialControl(ctx, c.Socket) },
 	}
 	target := url.URL{Scheme: "http", Host: "specman", Path: path, RawQuery: query.Encode()}
-	req, err := http.NewRequestWithContext(ctx, method, target.String(), nil)
+	req, err := http.NewRequestWithContext(ctx, method, target.String(), body)
 	if err != nil {
 		return fmt.Errorf("ask the service: %w", err)
 	}

@@ -2,12 +2,14 @@ package ops
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"os"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/specman/specman/internal/store"
+	"github.com/specman/specman/internal/sync/importer"
 	"github.com/specman/specman/internal/sync/poller"
 )
 
@@ -43,6 +45,10 @@ type Options struct {
 	Pollers func() []Poller
 	// Notices are what else a person should know now; nil: nothing.
 	Notices func() []Notice
+
+	// Import puts an archive into the store under a tag, which may be empty; nil:
+	// nothing can be imported.
+	Import func(ctx context.Context, body io.Reader, tag string) (importer.Result, error)
 
 	Gatherer   prometheus.Gatherer   // what /metrics shows; nil: nothing
 	Registerer prometheus.Registerer // nil: no metrics of its own

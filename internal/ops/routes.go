@@ -46,6 +46,7 @@ func (s *Server) routes(trusted bool) http.Handler {
 	change("/api/v1/pin", s.move(PinTo))
 	change("/api/v1/unpin", s.move(Follow))
 	change("/api/v1/forget", s.postForget)
+	change("/api/v1/import", lasting(s.postImport))
 	change("/api/v1/verify", lasting(s.postVerify))
 	change("/api/v1/gc", s.postGC)
 	change("/hooks/registry", s.postHook)

@@ -53,6 +53,9 @@ type Imported struct {
 type PassedOver struct {
 	Tag    string `json:"tag"`
 	Reason string `json:"reason"`
+	// Fault says that it is, or was meant to be, an archive to serve; else it is
+	// something else, such as a chart.
+	Fault bool `json:"fault"`
 }
 
 // Import reads an archive, or an OCI layout in one, to its end and puts what it holds
@@ -69,7 +72,7 @@ func Import(ctx context.Context, st *store.Store, r io.Reader, opts Options) (Re
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
 	opts.Archive = cmp.Or(opts.Archive, defaultArchive)
-	i := &run{Options: opts, store: st}
+	i := &run{Options: opts, store: st, imported: []Imported{}, passedOver: []PassedOver{}}
 	if err := i.input(ctx, r); err != nil {
 		return Result{}, err
 	}

@@ -199,6 +199,7 @@ func TestImportALayout(t *testing.T) {
 			for _, p := range result.PassedOver {
 				passedOver = append(passedOver, p.Tag)
 				assert.Contains(t, p.Reason, "no archive")
+				assert.True(t, p.Fault, "its title says that it is one")
 			}
 			assert.Equal(t, row.imported, tags)
 			assert.Equal(t, row.passedOver, passedOver)

@@ -56,7 +56,7 @@ func (i *run) layout(ctx context.Context, folder string) error {
 		switch {
 		case err == nil:
 		case several && isItsFault(err):
-			i.passedOver = append(i.passedOver, PassedOver{reference, err.Error()})
+			i.passedOver = append(i.passedOver, PassedOver{reference, err.Error(), !errors.Is(err, oci.ErrNoArchive)})
 		default:
 			return fmt.Errorf("import %s of an OCI layout: %w", reference, err)
 		}
