@@ -76,11 +76,11 @@ func (s *Store) without(releases []Release) *state {
 }
 
 // outOfUse are the releases beyond keep of each source that may go, the one
-// that is out of use for the longest first.
+// that is out of use for the longest first. What a sync has claimed is in use.
 func (s *Store) outOfUse(st *state, keep int, now time.Time) []Release {
 	bySource := make(map[string][]Release)
 	for _, r := range st.Releases {
-		if !r.Demoted.IsZero() {
+		if !r.Demoted.IsZero() && !s.claimed[r.Key()] {
 			bySource[r.Source] = append(bySource[r.Source], r)
 		}
 	}

@@ -21,6 +21,18 @@ func (s *Store) Held(key ReleaseKey) (r Release, ok bool) {
 	return Release{}, false
 }
 
+// Claim is Held, and has GC and MakeSpace leave the release alone until the next
+// Follow of its source: a sync that will contribute it may take hours, in which
+// it is out of use.
+func (s *Store) Claim(key ReleaseKey) (r Release, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r, ok = s.Held(key); ok {
+		s.claimed[key] = true
+	}
+	return r, ok
+}
+
 // Following returns what a source contributes, top first.
 func (s *Store) Following(source string) []Contribution {
 	return slices.Clone(s.state.Load().Following[source])

@@ -59,6 +59,7 @@ type Store struct {
 	mu       sync.Mutex // one change at a time
 	onSwap   []func(*View)
 	orphans  map[digest.Digest]time.Time // trees that no release names, and since when that is known
+	claimed  map[ReleaseKey]bool         // what a sync has got or found, until its source's next Follow
 	changed  chan struct{}               // capacity 1: something for Housekeep to do
 	datesOff bool                        // the high-water mark cannot be kept: no dates are safe
 
@@ -87,7 +88,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 			return nil, fmt.Errorf("open the store: %w: store.dir must be a folder that uid %d may write", err, os.Getuid())
 		}
 	}
-	s := &Store{dir: dir, log: opts.Logger, started: time.Now(), changed: make(chan struct{}, 1), orphans: make(map[digest.Digest]time.Time)}
+	s := &Store{dir: dir, log: opts.Logger, started: time.Now(), changed: make(chan struct{}, 1), orphans: make(map[digest.Digest]time.Time), claimed: make(map[ReleaseKey]bool)}
 	s.opts.Store(&opts)
 	s.loaded.init(dir)
 	if s.lock, err = lock(ctx, dir, opts.LockWait, s.log); err != nil {

@@ -315,3 +315,38 @@ func TestSinceIsSafe(t *testing.T) {
 	assert.Equal(t, first, since("same"))
 	assert.True(t, since("new").After(first))
 }
+
+func TestWhatASyncHasClaimedIsNotRemoved(t *testing.T) {
+	s := openStore(t, t.TempDir(), func(o *Options) { o.Keep = 0 }) // and no grace
+	held := func(c Contribution) bool {
+		_, ok := s.Held(ReleaseKey{"default", c.Tag, c.Manifest})
+		return ok
+	}
+	collect := func() {
+		t.Helper()
+		_, err := s.GC(false)
+		require.NoError(t, err)
+	}
+
+	// A long sync: others are fetched, and garbage is collected, before it ends.
+	first := hold(t, s, "4.5.11", content{"a": "1"})
+	collect()
+	second := hold(t, s, "4.5.13", content{"a": "2"})
+	collect()
+	follow(t, s, second, first)
+
+	// A tag goes back to what is held, but not in use, in a long sync.
+	follow(t, s, second)
+	_, ok := s.Claim(ReleaseKey{"default", first.Tag, first.Manifest})
+	require.True(t, ok)
+	collect()
+	follow(t, s, first, second)
+
+	// What is claimed no longer goes.
+	follow(t, s, second)
+	collect()
+	assert.False(t, held(first))
+	assert.True(t, held(second))
+	_, ok = s.Claim(ReleaseKey{"default", first.Tag, first.Manifest})
+	assert.False(t, ok)
+}

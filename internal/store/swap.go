@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -29,8 +30,8 @@ func (s *Store) Acquire() *View {
 	}
 }
 
-// Add notes a release whose tree is published. One of the same source, tag and
-// manifest is replaced.
+// Add notes a release whose tree is published, and claims it. One of the same
+// source, tag and manifest is replaced.
 func (s *Store) Add(r Release) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -46,15 +47,25 @@ func (s *Store) Add(r Release) error {
 		next.event(time.Now(), "release", r.Source, "got %s: %d files, manifest %s", r.Tag, r.Files, r.Manifest)
 	}
 	next.Refused = slices.DeleteFunc(next.Refused, func(f Refusal) bool { return f.Source == r.Source && f.Manifest == r.Manifest })
-	return s.save(next)
+	if err := s.save(next); err != nil {
+		return err
+	}
+	s.claimed[r.Key()] = true
+	return nil
 }
 
 // Follow notes what a source contributes to the view, top first, each of it
 // held; and, unless the view is pinned, serves the view that results. It
-// reports whether what is served changed. After an error nothing has changed.
+// reports whether what is served changed. What the source has claimed is its no
+// longer. After an error nothing has changed.
 func (s *Store) Follow(source string, order []Contribution) (swapped bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	defer func() {
+		if err == nil {
+			maps.DeleteFunc(s.claimed, func(k ReleaseKey, _ bool) bool { return k.Source == source })
+		}
+	}()
 	next := s.state.Load().clone()
 	for _, c := range order {
 		if next.release(ReleaseKey{source, c.Tag, c.Manifest}) == nil {

@@ -276,7 +276,7 @@ func (s *pass) settled(f *follow) bool {
 			return true
 		}
 	}
-	if r, ok := s.Store.Held(store.ReleaseKey{Source: s.Name, Tag: f.Reference, Manifest: f.registry}); ok {
+	if r, ok := s.Store.Claim(store.ReleaseKey{Source: s.Name, Tag: f.Reference, Manifest: f.registry}); ok {
 		f.release = &r
 		return true
 	}
