@@ -53,12 +53,17 @@ func pinNotice(p *store.Snapshot) []Notice {
 	}}
 }
 
-// distinct joins lists of notices, each thing told once.
+// distinct joins lists of notices. What several tell is told once, in the first
+// one's place, and is of no single source.
 func distinct(lists ...[]Notice) []Notice {
 	out := []Notice{}
 	for _, n := range slices.Concat(lists...) {
-		if !slices.ContainsFunc(out, func(known Notice) bool { return known.What == n.What }) {
+		known := slices.IndexFunc(out, func(o Notice) bool { return o.What == n.What })
+		switch {
+		case known < 0:
 			out = append(out, n)
+		case out[known].Source != n.Source:
+			out[known].Source = ""
 		}
 	}
 	return out

@@ -126,13 +126,14 @@ func TestAPinIsToldOnce(t *testing.T) {
 	st := getJSON[Status](r, "/api/v1/status")
 	require.NotNil(t, st.Pinned)
 	assert.Equal(t, pin.View, st.Pinned.View)
-	var told []string
+	var told []Notice
 	for _, n := range st.Notices {
 		if strings.Contains(n.What, pin.View) {
-			told = append(told, n.What)
+			told = append(told, n)
 		}
 	}
-	assert.Len(t, told, 1)
+	require.Len(t, told, 1)
+	assert.Empty(t, told[0].Source, "it is of no single source")
 	assert.True(t, st.Served.Releases[0].Pinned)
 }
 
