@@ -40,7 +40,7 @@ push: ## Push .run/www again while run or run-zot runs in another terminal
 ##@ Checks
 .PHONY: lint
 lint: ## Check formatting, go vet and staticcheck (staticcheck.conf)
-	@unformatted=$$(gofmt -l cmd examples internal test); \
+	@unformatted=$$(gofmt -l cmd deploy examples internal test); \
 	if [[ -n $$unformatted ]]; then echo "not formatted, run gofmt -w on:"; echo "$$unformatted"; exit 1; fi
 	go vet ./...
 	"$$($(TOOL) staticcheck)" ./...
@@ -66,7 +66,7 @@ image: ## Build the container image with docker, podman or buildah
 
 .PHONY: chart
 chart: ## Package the Helm chart into dist/
-	"$$($(TOOL) helm)" package deploy/helm/specman --destination dist
+	"$$($(TOOL) helm)" package deploy/helm/specman $(if $(VERSION),--app-version '$(VERSION)') --destination dist
 
 .PHONY: docs
 docs: build ## Write the table of keys in docs/configuration.md anew
@@ -75,8 +75,8 @@ docs: build ## Write the table of keys in docs/configuration.md anew
 
 ##@ Housekeeping
 .PHONY: tools
-tools: ## Build the real registries, oras and the linter that tests use (once, into .cache/tools)
-	@$(TOOL) oras registry staticcheck zot
+tools: ## Build the real registries, oras, helm and the linters that tests use (once, into .cache/tools)
+	@$(TOOL) helm kubeconform oras registry staticcheck zot
 
 .PHONY: clean
 clean: ## Remove what was built and what run left; the tools in .cache stay

@@ -1,5 +1,5 @@
 // Package tools builds the programs that the tests and the Makefile run: real
-// registries, the real oras, the linter, helm.
+// registries, the real oras, the linter, helm, a whole Kubernetes.
 //
 // Each is pinned by a module of its own under test/tools, so that none of their
 // dependencies reaches the product's go.mod. A program is built once, into
@@ -7,7 +7,7 @@
 //	.cache/tools/<name>-<key>/<name>
 //
 // where the key follows from everything that the result depends on: the module's
-// go.mod and go.sum, the Go version and the platform. A name that exists is whole:
+// go.mod, go.sum and own source, the Go version and the platform. A name that exists is whole:
 // programs are built beside and renamed. Only one program is built at a time,
 // whatever number of test binaries ask, since a build keeps all cores busy.
 //
@@ -38,10 +38,14 @@ const dirVariable = "SPECMAN_TOOLS_DIR"
 // A tool is one program: the main package to build, and the folder under
 // test/tools whose go.mod pins it.
 type tool struct {
-	module string
-	pkg    string
-	tags   string
+	module  string
+	pkg     string
+	tags    string
+	ldflags string
 }
+
+// KubernetesVersion is that of the tool "kube", as test/tools/kube/go.mod pins it.
+const KubernetesVersion = "v1.37.2"
 
 var all = map[string]tool{
 	// Without the tag, zot wants the C library gpgme.
@@ -50,6 +54,9 @@ var all = map[string]tool{
 	"oras":        {module: "oras", pkg: "oras.land/oras/cmd/oras"},
 	"staticcheck": {module: "lint", pkg: "honnef.co/go/tools/cmd/staticcheck"},
 	"helm":        {module: "helm", pkg: "helm.sh/helm/v3/cmd/helm"},
+	"kubeconform": {module: "kubeconform", pkg: "github.com/yannh/kubeconform/cmd/kubeconform"},
+	// Control plane, node and kubectl in one program, called by the name of a part.
+	"kube": {module: "kube", pkg: "./programs", ldflags: "-X k8s.io/component-base/version.gitVersion=" + KubernetesVersion},
 }
 
 // Names returns the names of all tools, sorted.
@@ -117,6 +124,20 @@ func (t tool) key(moduleDir string) (string, error) {
 		}
 		h.Write(content)
 	}
+	if t.ldflags != "" {
+		fmt.Fprintln(h, t.ldflags)
+	}
+	own, err := filepath.Glob(filepath.Join(moduleDir, "*", "*.go"))
+	if err != nil {
+		return "", err
+	}
+	for _, name := range own {
+		content, err := os.ReadFile(name)
+		if err != nil {
+			return "", err
+		}
+		h.Write(content)
+	}
 	return hex.EncodeToString(h.Sum(nil))[:12], nil
 }
 
@@ -134,7 +155,7 @@ func (t tool) build(ctx context.Context, moduleDir, program string) error {
 	result := filepath.Join(staging, filepath.Base(program))
 
 	// Two compilers at a time: some of their packages take a gigabyte each.
-	args := []string{"build", "-p", "2", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-tags", t.tags, "-o", result, t.pkg}
+	args := []string{"build", "-p", "2", "-trimpath", "-buildvcs=false", "-ldflags", strings.TrimSpace("-s -w " + t.ldflags), "-tags", t.tags, "-o", result, t.pkg}
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = moduleDir
 	// What the caller sets for its own build must not change this one.

@@ -12,7 +12,7 @@ import (
 
 func TestUnknownToolIsNamedWithTheKnownOnes(t *testing.T) {
 	_, err := Build(t.Context(), "skopeo")
-	require.ErrorContains(t, err, `"skopeo"; there are helm, oras, registry, staticcheck, zot`)
+	require.ErrorContains(t, err, `"skopeo"; there are helm, kube, kubeconform, oras, registry, staticcheck, zot`)
 }
 
 // The smallest of the tools, in an empty cache: the compiler's own cache makes it
