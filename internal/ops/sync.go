@@ -50,7 +50,7 @@ func (s *Server) postSync(w http.ResponseWriter, r *http.Request) {
 func (s *Server) syncAndTell(w http.ResponseWriter, r *http.Request, force bool) {
 	outcomes, err := s.syncAll(r.Context(), force)
 	if err != nil {
-		s.problem(w, http.StatusServiceUnavailable, "the service is ending: what the sync came to is not known")
+		s.problem(w, http.StatusServiceUnavailable, "what the sync came to is not known: %v", err)
 		return
 	}
 	s.json(w, http.StatusOK, SyncResult{Replica: s.opts.Replica, Outcomes: outcomes})

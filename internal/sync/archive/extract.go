@@ -83,6 +83,9 @@ func (x *extractor) entries() error {
 		if end {
 			return nil
 		}
+		if x.stream.cutsName() {
+			return x.broken(refuse("", "the long name of the entry holds a NUL byte"))
+		}
 		hdr, err := tr.Next()
 		if err != nil && !errors.Is(err, tar.ErrInsecurePath) { // names are checked here, whatever GODEBUG says
 			return x.broken(noEOF(err))

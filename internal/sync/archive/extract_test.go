@@ -194,6 +194,8 @@ func TestRefused(t *testing.T) {
 		"no name":                    {entries: []entry{good, reg("", "x")}, says: "no name"},
 		"NUL":                        {entries: []entry{good, {typ: '0', name: "x", pax: map[string]string{"path": "a\x00b"}}}, says: `after entry "good" is corrupt`},
 		"NUL in a sparse file":       {entries: []entry{good, {typ: '0', name: "x", body: "0\n" + strings.Repeat("\x00", 510), pax: map[string]string{"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.name": "a\x00b", "GNU.sparse.realsize": "0"}}}, entry: "a\x00b", says: "NUL"},
+		"NUL in a GNU long name":     {entries: []entry{good, {typ: 'L', name: "././@LongLink", body: "a\x00b\x00"}, reg("a", "x")}, says: "NUL"},
+		"NUL in a GNU long link":     {entries: []entry{good, {typ: 'L', name: "././@LongLink", body: "l\x00"}, {typ: 'K', name: "././@LongLink", body: "go\x00od\x00"}, sym("l", "good")}, says: "NUL"},
 		"a name over 255 bytes":      {entries: []entry{good, reg("d/"+strings.Repeat("n", 256)+"/x", "")}, says: "longer than 255 bytes"},
 		"a path over 4096 bytes":     {entries: []entry{good, reg(strings.Repeat(strings.Repeat("n", 99)+"/", 40)+strings.Repeat("m", 97), "")}, says: "longer than 4096 bytes"},
 		"a path over 256 deep":       {entries: []entry{good, reg(deep(256), "")}, says: "deeper than 256"},

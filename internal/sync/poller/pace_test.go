@@ -168,3 +168,12 @@ func TestSyncReturnsTheOutcomeOfASyncThatBeganAfterIt(t *testing.T) {
 		r.serves(files{"a": "two"})
 	})
 }
+
+func TestWhoWaitsForAnEndedPollerIsTold(t *testing.T) {
+	r := newRig(t)
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	r.poller.Run(ctx)
+	_, err := r.poller.Sync(context.Background(), false)
+	assert.ErrorIs(t, err, ErrEnded)
+}

@@ -2,10 +2,15 @@ package poller
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"time"
 )
+
+// ErrEnded is returned to who waits for a sync of a poller that has ended: the
+// service ends, or a changed configuration has put another in its place.
+var ErrEnded = errors.New("polling has ended: the service ends, or its configuration has changed")
 
 // watchInterval is how often, while a failed sync waits for the next try, the
 // credentials are looked at for a change.
@@ -18,7 +23,8 @@ type Poller struct {
 
 	running sync.Mutex // one sync at a time
 
-	wake chan struct{} // capacity 1: there are requests
+	wake  chan struct{} // capacity 1: there are requests
+	ended chan struct{} // closed when Run has ended
 
 	mu       sync.Mutex
 	requests []request
@@ -36,7 +42,7 @@ func New(cfg Config) *Poller {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	p := &Poller{Config: cfg, log: cfg.Logger, wake: make(chan struct{}, 1)}
+	p := &Poller{Config: cfg, log: cfg.Logger, wake: make(chan struct{}, 1), ended: make(chan struct{})}
 	if cfg.Name != "default" {
 		p.log = p.log.With("source", cfg.Name)
 	}
@@ -44,8 +50,9 @@ func New(cfg Config) *Poller {
 	return p
 }
 
-// Run polls until ctx ends. The first sync begins at once.
+// Run polls until ctx ends, once. The first sync begins at once.
 func (p *Poller) Run(ctx context.Context) {
+	defer close(p.ended)
 	var pace pace
 	for ctx.Err() == nil {
 		waiting := p.takeRequests()
@@ -102,7 +109,8 @@ func (p *Poller) Trigger() {
 }
 
 // Sync asks for a sync now and waits for it. What it returns is of a sync that
-// began after the call. With force, refusals and the gate do not hold.
+// began after the call. With force, refusals and the gate do not hold. The error
+// is ErrEnded or ctx's.
 func (p *Poller) Sync(ctx context.Context, force bool) (Outcome, error) {
 	r := request{force: force, done: make(chan Outcome, 1)}
 	p.mu.Lock()
@@ -112,6 +120,8 @@ func (p *Poller) Sync(ctx context.Context, force bool) (Outcome, error) {
 	select {
 	case outcome := <-r.done:
 		return outcome, nil
+	case <-p.ended:
+		return Outcome{}, ErrEnded
 	case <-ctx.Done():
 		return Outcome{}, ctx.Err()
 	}

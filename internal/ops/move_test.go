@@ -1,0 +1,135 @@
+package ops
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/specman/specman/internal/store"
+)
+
+// moving is a running server with three views in its history, and a client.
+func moving(t *testing.T) (*rig, *Client) {
+	t.Helper()
+	socket := filepath.Join(t.TempDir(), "control.sock")
+	r := newRig(t, func(o *Options) { o.Socket = socket })
+	for _, text := range []string{"1", "2", "3"} {
+		r.follow(r.hold("0.0.0", files{"same": "x", "f": text, "only" + text: "only " + text}))
+	}
+	r.run()
+	return r, &Client{Socket: socket}
+}
+
+func TestRollbackPinUnpin(t *testing.T) {
+	r, client := moving(t)
+	third := r.store.Served().ID
+
+	planned, err := client.Rollback(t.Context(), MoveRequest{DryRun: true})
+	require.NoError(t, err)
+	assert.True(t, planned.DryRun)
+	assert.Equal(t, third, r.store.Served().ID, "a dry run changes nothing")
+
+	m, err := client.Rollback(t.Context(), MoveRequest{})
+	require.NoError(t, err)
+	assert.Equal(t, "specman-0", m.Replica)
+	assert.Equal(t, third, m.From)
+	assert.Equal(t, planned.To, m.To)
+	assert.Equal(t, m.To, r.store.Served().ID)
+	assert.Equal(t, []string{"only2"}, m.Added)
+	assert.Equal(t, []string{"only3"}, m.Removed)
+	assert.Equal(t, []string{"f"}, m.Changed)
+	assert.True(t, m.Pinned)
+	assert.Contains(t, r.log.String(), "changed by hand")
+
+	_, err = client.Rollback(t.Context(), MoveRequest{})
+	require.NoError(t, err)
+	_, err = client.Rollback(t.Context(), MoveRequest{})
+	var refused *RefusedError
+	require.ErrorAs(t, err, &refused)
+	assert.Equal(t, 404, refused.Status, "there is nothing before the first")
+
+	_, err = client.Pin(t.Context(), MoveRequest{})
+	require.ErrorAs(t, err, &refused, "it is held already")
+	m, err = client.Unpin(t.Context(), MoveRequest{})
+	require.NoError(t, err)
+	assert.Equal(t, third, m.To)
+	assert.Nil(t, r.store.Pinned())
+	_, err = client.Unpin(t.Context(), MoveRequest{})
+	require.ErrorAs(t, err, &refused)
+
+	m, err = client.Pin(t.Context(), MoveRequest{})
+	require.NoError(t, err)
+	assert.Equal(t, third, m.To)
+	assert.Empty(t, m.Changed)
+	require.NotNil(t, r.store.Pinned())
+	assert.Contains(t, r.store.Pinned().Reason, "the control socket")
+}
+
+func TestPinToWhatIsServedByItsTag(t *testing.T) {
+	r := newRig(t)
+	r.follow(r.hold("1.0.0", files{"f": "1"}))
+	m, err := PinTo(r.store, MoveRequest{Version: "1.0.0"})
+	require.NoError(t, err)
+	assert.Equal(t, m.From, m.To)
+	_, err = PinTo(r.store, MoveRequest{Version: "1.0.0"})
+	assert.ErrorIs(t, err, store.ErrAlreadyThere)
+}
+
+func TestForgetThroughTheSocket(t *testing.T) {
+	r, client := moving(t)
+	low := r.hold("1.0.0", files{"low": "1"})
+	top := r.hold("2.0.0", files{"top": "1"})
+	r.follow(top, low)
+	f, err := client.Forget(t.Context(), "2.0.0")
+	require.NoError(t, err)
+	assert.Equal(t, top.Manifest, f.Release.Manifest)
+	v := r.store.Acquire()
+	defer v.Close()
+	_, ok := v.Lookup("top")
+	assert.False(t, ok)
+	var refused *RefusedError
+	_, err = client.Forget(t.Context(), "9.9.9")
+	require.ErrorAs(t, err, &refused)
+	assert.Equal(t, 404, refused.Status)
+	_, err = client.Forget(t.Context(), "1.0.0")
+	require.ErrorAs(t, err, &refused)
+	assert.Equal(t, 409, refused.Status, "it is all that is served")
+}
+
+func TestVerifyThroughTheSocket(t *testing.T) {
+	r, client := moving(t)
+	result, err := client.Verify(t.Context(), false)
+	require.NoError(t, err)
+	assert.Equal(t, 3, result.Trees)
+	assert.Empty(t, result.Left)
+
+	// "same" is one file on disk, shared by all three trees.
+	paths, err := filepath.Glob(filepath.Join(r.store.Dir(), "trees/*/files/only3"))
+	require.NoError(t, err)
+	require.Len(t, paths, 1)
+	require.NoError(t, os.Chmod(paths[0], 0o644))
+	require.NoError(t, os.WriteFile(paths[0], []byte("only 4"), 0o644))
+	result, err = client.Verify(t.Context(), true)
+	require.NoError(t, err)
+	require.Len(t, result.Left, 1, "neither another tree nor the source has it")
+	assert.Equal(t, "only3", result.Left[0].Path)
+	assert.Zero(t, result.Repaired)
+	assert.Equal(t, 1, r.source.syncs, "the source was asked for it")
+}
+
+func TestGCThroughTheSocket(t *testing.T) {
+	r, client := moving(t)
+	require.NoError(t, r.store.Configure(store.Options{Keep: 1}))
+	planned, err := client.GC(t.Context(), true)
+	require.NoError(t, err)
+	assert.True(t, planned.DryRun)
+	require.Len(t, planned.Releases, 1)
+	done, err := client.GC(t.Context(), false)
+	require.NoError(t, err)
+	assert.Equal(t, planned.Releases, done.Releases)
+	assert.Len(t, done.Trees, 1)
+	assert.Len(t, r.store.Releases(), 2)
+}
