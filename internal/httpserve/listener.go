@@ -103,9 +103,11 @@ func (l *listener) closeStalled(ctx context.Context, stall time.Duration) {
 	}
 }
 
-// conn is a connection that knows whether anything moves on it.
+// conn is a connection that knows whether anything moves on it, and that
+// gathers what HTTP/2 writes (gather.go).
 type conn struct {
 	net.Conn
+	gather
 	close func() error
 	moved atomic.Bool // since the last look
 
@@ -122,7 +124,8 @@ func (c *conn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func (c *conn) Write(p []byte) (int, error) {
+// write writes at once.
+func (c *conn) write(p []byte) (int, error) {
 	n, err := c.Conn.Write(p)
 	c.note(n)
 	return n, err

@@ -113,7 +113,7 @@ type listingData struct {
 	Crumbs   []crumb
 	Rows     []row
 	Summary  string
-	View     string
+	View     string   // "view v-…", or "manifest sha256:…" for a release alone
 	Releases []string // tags, top first
 }
 
@@ -121,8 +121,11 @@ type crumb struct{ Name, Href string }
 
 type row struct{ Name, Href, Size, Date string }
 
-func listingPage(at place, folder store.Entry, viewName string) []byte {
-	data := listingData{Path: "/" + at.full, Crumbs: crumbsOf(at.full), View: viewName}
+func listingPage(at place, folder store.Entry, view string) []byte {
+	data := listingData{Path: "/" + at.full, Crumbs: crumbsOf(at.full), View: "view " + view}
+	if view != at.view.ID() {
+		data.View = "manifest " + view
+	}
 	if at.full != "" {
 		data.Path += "/"
 	}

@@ -69,6 +69,9 @@ func New(opts Options) (*Server, error) {
 		// Handshakes that scanners break off, and the like.
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
+	if !opts.DirectWrites {
+		s.http.ConnContext = keepConn
+	}
 	return s, nil
 }
 

@@ -137,7 +137,7 @@ func (r *running) client(t testing.TB, version int) *http.Client {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(version == 1)
 	protocols.SetHTTP2(version == 2)
-	transport := &http.Transport{TLSClientConfig: r.tlsConfig(), Protocols: protocols, DisableCompression: true}
+	transport := &http.Transport{TLSClientConfig: r.tlsConfig(), Protocols: protocols, DisableCompression: true, MaxIdleConnsPerHost: 100}
 	t.Cleanup(transport.CloseIdleConnections)
 	return &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 }

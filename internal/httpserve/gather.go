@@ -1,0 +1,121 @@
+package httpserve
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// gatherSize is what is gathered at most before it is written.
+const gatherSize = 64 << 10
+
+// gather is why HTTP/2 is not slower than it must be. net/http writes each
+// frame by itself: a TLS record, a system call and often a packet for each of
+// an answer's two or three frames, and of those of all streams. Below TLS,
+// records are gathered instead, until every goroutine that has something to
+// write had its turn; then one Write sends them all.
+type gather struct {
+	on atomic.Bool // from the first HTTP/2 request on: handshakes are not gathered
+
+	mu      sync.Mutex
+	records *[]byte // from the pool while there is something in it
+	waiting bool    // a goroutine is about to flush
+	err     error   // of a flush; the connection is at its end
+}
+
+var gatherBuffers = sync.Pool{New: func() any {
+	b := make([]byte, 0, gatherSize)
+	return &b
+}}
+
+// Write is not called by two goroutines at a time: crypto/tls sees to that.
+func (c *conn) Write(p []byte) (int, error) {
+	if !c.on.Load() {
+		return c.write(p)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.records != nil && len(*c.records)+len(p) > gatherSize {
+		c.flush()
+	}
+	if c.err != nil {
+		return 0, c.err
+	}
+	if len(p) >= gatherSize {
+		return c.write(p)
+	}
+	if c.records == nil {
+		c.records = gatherBuffers.Get().(*[]byte)
+	}
+	*c.records = append(*c.records, p...)
+	if !c.waiting {
+		c.waiting = true
+		go c.flushSoon()
+	}
+	return len(p), nil
+}
+
+func (c *conn) flushSoon() {
+	runtime.Gosched() // the others' turn to write
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.waiting = false
+	c.flush()
+}
+
+// flush writes what was gathered. The lock is held all the while: a client that
+// takes nothing holds up who writes for it, as without gathering.
+func (c *conn) flush() {
+	if c.records == nil {
+		return
+	}
+	if c.err == nil {
+		_, c.err = c.write(*c.records)
+	}
+	*c.records = (*c.records)[:0]
+	gatherBuffers.Put(c.records)
+	c.records = nil
+}
+
+// SetWriteDeadline flushes before a deadline that has come: crypto/tls sets the
+// deadline to now after its last record, and closes.
+func (c *conn) SetWriteDeadline(t time.Time) error {
+	if !t.IsZero() && !t.After(time.Now()) {
+		c.mu.Lock()
+		c.flush()
+		c.mu.Unlock()
+	}
+	// Without the lock, so that it ends a flush that stands still.
+	return c.Conn.SetWriteDeadline(t)
+}
+
+// SetDeadline is SetWriteDeadline and SetReadDeadline.
+func (c *conn) SetDeadline(t time.Time) error {
+	if err := c.SetWriteDeadline(t); err != nil {
+		return err
+	}
+	return c.SetReadDeadline(t)
+}
+
+type connKey struct{}
+
+// keepConn lets a request find its connection.
+func keepConn(ctx context.Context, c net.Conn) context.Context {
+	if t, ok := c.(*tls.Conn); ok {
+		if below, ok := t.NetConn().(*conn); ok {
+			return context.WithValue(ctx, connKey{}, below)
+		}
+	}
+	return ctx
+}
+
+// gatherFrom begins to gather on the connection of an HTTP/2 request.
+func gatherFrom(ctx context.Context) {
+	if c, ok := ctx.Value(connKey{}).(*conn); ok && !c.on.Load() {
+		c.on.Store(true)
+	}
+}
