@@ -187,7 +187,7 @@ func TestIdlePolls(t *testing.T) {
 			registry := start(t, testenv.Options{})
 			gate := newGateway(t, registry)
 			p := newPublisher(t, registry)
-			tree := bulk{files: 4, size: 100}
+			tree := &bulk{files: 4, size: 100}
 			p.push("0.0.0", tree.archive(t, "1"))
 			p.push("4.5.13", tree.archive(t, "2"))
 			s := newSpecman(t, raced, map[string]string{"source.repository": gate.repository(), "source.plainHTTP": "true"})
