@@ -25,6 +25,7 @@ func commands(app *app) []*cobra.Command {
 	return []*cobra.Command{
 		newServeCommand(app),
 		newSyncCommand(app),
+		newDoctorCommand(app),
 		newStatusCommand(app),
 		newReleasesCommand(app),
 		newDiffCommand(app),
