@@ -299,6 +299,25 @@ func TestShutdown(t *testing.T) {
 	}
 }
 
+// What closes a connection after an answer does not lose the answer's end.
+func TestConnectionClose(t *testing.T) {
+	s := openStore(t)
+	large := strings.Repeat("x", 1<<20)
+	follow(t, s, hold(t, s, "1.0.0", tree{"small.txt": "content\n", "large.bin": large}))
+	r := start(t, s)
+	for _, version := range []int{1, 2} {
+		client := r.client(t, version)
+		for range 50 {
+			for path, want := range map[string]string{"/small.txt": "content\n", "/large.bin": large} {
+				req, err := http.NewRequest("GET", "https://"+r.addr+path, nil)
+				require.NoError(t, err)
+				req.Close = true
+				assert.True(t, do(t, client, req).body == want, "HTTP %d %s", version, path)
+			}
+		}
+	}
+}
+
 // A connection that a client gives up in the middle leaves nothing behind.
 func TestClientsThatGoAway(t *testing.T) {
 	s := openStore(t)

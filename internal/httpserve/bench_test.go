@@ -16,7 +16,7 @@ func BenchmarkServe(b *testing.B) {
 	s := openStore(b)
 	follow(b, s, hold(b, s, "1.0.0", tree{
 		"small.yaml": strings.Repeat("key: value that is not very long\n", 280), // 9 KB
-		"large.bin":  strings.Repeat("0123456789abcdef", 512<<10),              // 8 MiB
+		"large.bin":  strings.Repeat("0123456789abcdef", 512<<10),               // 8 MiB
 	}))
 	variants := withVariants(b, s)
 	for _, version := range []int{1, 2} {

@@ -2,6 +2,7 @@ package httpserve
 
 import (
 	"context"
+	"math"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -113,7 +114,7 @@ type conn struct {
 
 	// Of the goroutine that looks.
 	quiet  int // looks in a row at which nothing had moved
-	queued int // bytes in the kernel that the client has not taken, at the last look
+	queued int // bytes in the kernel that the client had not taken at the last quiet look; -1: not known
 }
 
 func (c *conn) Close() error { return c.close() }
@@ -140,10 +141,13 @@ func (c *conn) note(n int) {
 // hasMoved says whether bytes went through since it was last asked, or whether
 // the client has taken some of those that lay in the kernel.
 func (c *conn) hasMoved() bool {
-	queued := unsent(c.Conn)
-	moved := c.moved.Swap(false) || c.queued >= 0 && queued < c.queued
-	c.queued = queued
-	return moved
+	if c.moved.Swap(false) {
+		c.queued = -1 // not asked: it costs a system call
+		return true
+	}
+	before := c.queued
+	c.queued = unsent(c.Conn)
+	return c.queued < before
 }
 
 // reset closes the connection and drops what the kernel still has for a client
@@ -156,17 +160,17 @@ func (c *conn) reset() {
 }
 
 // unsent returns how many bytes of a connection the other side has not
-// acknowledged; -1 where that is not known.
+// acknowledged; a very large number where that is not known.
 func unsent(c net.Conn) int {
+	queued := math.MaxInt
 	tcp, ok := c.(*net.TCPConn)
 	if !ok {
-		return -1
+		return queued
 	}
 	raw, err := tcp.SyscallConn()
 	if err != nil {
-		return -1
+		return queued
 	}
-	queued := -1
 	_ = raw.Control(func(fd uintptr) { // a closed connection: not known
 		if n, err := unix.IoctlGetInt(int(fd), unix.SIOCOUTQ); err == nil {
 			queued = n
