@@ -110,7 +110,7 @@ func (w *textWriter) when(t time.Time) string {
 	if t.IsZero() {
 		return "never"
 	}
-	return fmt.Sprintf("%s (%s)", t.UTC().Format(time.RFC3339), ops.Ago(t, w.now))
+	return fmt.Sprintf("%s (%s)", t.UTC().Format(time.RFC3339), human.Ago(t, w.now))
 }
 
 func (w *textWriter) served(st ops.Status) {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/specman/specman/internal/human"
 	"github.com/specman/specman/internal/store"
 	"github.com/specman/specman/internal/sync/poller"
 )
@@ -43,14 +44,14 @@ type pageData struct {
 
 var pageTemplate = template.Must(template.New("status").Funcs(template.FuncMap{
 	"css":   func() template.CSS { return template.CSS(pageCSS) },
-	"size":  size,
+	"size":  human.Bytes,
 	"short": func(d digest.Digest) string { return short(d) },
 	"stamp": func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05") + " UTC" },
 	"iso":   func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
 }).Parse(pageHTML))
 
 // Ago is a moment as a person would say it.
-func (d pageData) Ago(t time.Time) string { return Ago(t, d.Now) }
+func (d pageData) Ago(t time.Time) string { return human.Ago(t, d.Now) }
 
 // Failing are the sources whose last sync failed.
 func (d pageData) Failing() []poller.Status {

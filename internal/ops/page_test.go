@@ -107,24 +107,3 @@ func TestPageIsInert(t *testing.T) {
 	assert.NotContains(t, policy, "unsafe")
 	assert.NotContains(t, w.Body.String(), " style=", "which the policy forbids")
 }
-
-func TestAgo(t *testing.T) {
-	now := time.Now()
-	for _, c := range []struct {
-		at   time.Duration
-		want string
-	}{
-		{-time.Second, "just now"}, {-2 * time.Second, "2 seconds ago"}, {-119 * time.Second, "119 seconds ago"},
-		{-2 * time.Minute, "2 minutes ago"}, {-90 * time.Minute, "90 minutes ago"}, {-47 * time.Hour, "47 hours ago"}, {-48 * time.Hour, "2 days ago"},
-		{time.Second, "now"}, {45 * time.Second, "in 45 seconds"},
-	} {
-		assert.Equal(t, c.want, Ago(now.Add(c.at), now))
-	}
-	assert.Equal(t, "never", Ago(time.Time{}, now))
-}
-
-func TestSize(t *testing.T) {
-	for n, want := range map[int64]string{0: "0 B", 1023: "1023 B", 1024: "1 KiB", 1536: "1.5 KiB", 1<<30 + 1<<29: "1.5 GiB", 1 << 50: "1024 TiB"} {
-		assert.Equal(t, want, size(n))
-	}
-}
