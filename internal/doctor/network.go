@@ -16,7 +16,8 @@ func (d *sourceDoctor) network(c *series) {
 	proxy, err := http.ProxyFromEnvironment(&http.Request{URL: e})
 	switch {
 	case err != nil:
-		c.report("proxy", fail("mend HTTPS_PROXY, or list the registry in NO_PROXY", "%v", err))
+		// The error holds the URL, and that perhaps a password.
+		c.report("proxy", fail("mend HTTPS_PROXY, or list the registry in NO_PROXY", "HTTPS_PROXY is no URL of a proxy"))
 		c.broken = "proxy"
 	case proxy != nil:
 		// From here nobody knows what the proxy sees.
