@@ -30,13 +30,16 @@ func TestLayers(t *testing.T) {
 		"internal/store":             {},
 		"internal/variant":           {},
 		"internal/sync/poller":       {"internal/store", "internal/sync/archive", "internal/sync/oci", "internal/sync/selector", "internal/sync/verify"},
+		"internal/sync/importer":     {"internal/store", "internal/sync/archive", "internal/sync/oci", "internal/sync/selector"},
+		"internal/doctor":            {"internal/store", "internal/sync/oci", "internal/sync/selector"},
 		"internal/httpserve":         {"internal/store", "internal/variant"},
-		"internal/ops":               {"internal/store", "internal/sync/poller", "internal/sync/archive", "internal/sync/oci", "internal/sync/selector", "internal/sync/verify"},
+		"internal/ops":               {"internal/store", "internal/sync/poller", "internal/sync/importer", "internal/sync/archive", "internal/sync/oci", "internal/sync/selector", "internal/sync/verify"},
 		"internal/testenv":           {"internal/testenv/tools"},
+		"internal/testenv/image":     {"internal/testenv/tools"},
 		"internal/testenv/tools":     {},
 		"internal/testenv/cmd/tools": {"internal/testenv/tools"},
 	}
-	for pkg, deps := range goList(t, `{{.ImportPath}}{{"\n"}}{{join .Deps "\n"}}{{"\n"}}`) {
+	for pkg, deps := range goList(t, `{{.ImportPath}}{{"\n"}}{{join .Deps "\n"}}{{"\n\n"}}`) {
 		allowed, known := may[pkg]
 		if !assert.True(t, known, "%s has no line in this test", pkg) || pkg == "cmd/specman" {
 			continue
@@ -84,5 +87,6 @@ func goList(t *testing.T, format string) map[string][]string {
 			}
 		}
 	}
+	require.Greater(t, len(deps), 10, "what go list prints is understood")
 	return deps
 }
