@@ -36,6 +36,7 @@ func TestLayers(t *testing.T) {
 		"internal/ops":               {"internal/store", "internal/sync/poller", "internal/sync/importer", "internal/sync/archive", "internal/sync/oci", "internal/sync/selector", "internal/sync/verify"},
 		"internal/testenv":           {"internal/testenv/tools"},
 		"internal/testenv/image":     {"internal/testenv/tools"},
+		"internal/testenv/kube":      {},
 		"internal/testenv/tools":     {},
 		"internal/testenv/cmd/tools": {"internal/testenv/tools"},
 	}
