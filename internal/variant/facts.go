@@ -31,7 +31,7 @@ func (c Coding) extension() string { return [...]string{"", ".gz", ".zst"}[c] }
 type Variant struct {
 	Size int64 // bytes; 0: there is none, as it would not be smaller by a tenth
 	// Tag is the beginning of the sha256 of the coded bytes.
-	Tag [12]byte
+	Tag [8]byte
 }
 
 // Set is the variants of one content.
@@ -46,7 +46,7 @@ func (s *Set) Get(c Coding) (v Variant, ok bool) {
 	return v, v.Size > 0
 }
 
-// fact is what memory holds of a content: 40 bytes, without a pointer. Contents
+// fact is what memory holds of a content: 32 bytes, without a pointer. Contents
 // are told apart by the first 8 bytes of their sha256. Two that share those
 // share a fact as well; that nothing wrong is served then is the merit of the
 // files' names, which are whole sums.
@@ -54,7 +54,7 @@ type fact struct {
 	key      uint64
 	variants [len(codings)]struct {
 		size uint32
-		tag  [12]byte
+		tag  [8]byte
 	}
 }
 
@@ -156,9 +156,9 @@ func (x *facts) len() (n int) {
 }
 
 // tagOf is the Tag of coded bytes with that sha256.
-func tagOf(sum [sha256.Size]byte) (tag [12]byte) {
+func tagOf(sum [sha256.Size]byte) (tag [8]byte) {
 	copy(tag[:], sum[:])
 	return tag
 }
 
-func hasTag(sum [sha256.Size]byte, tag [12]byte) bool { return bytes.Equal(sum[:len(tag)], tag[:]) }
+func hasTag(sum [sha256.Size]byte, tag [8]byte) bool { return bytes.Equal(sum[:len(tag)], tag[:]) }
