@@ -58,6 +58,9 @@ asked.`,
 
 // importFile has the service, or if none runs this process, import a file.
 func (a *app) importFile(ctx context.Context, name, tag string) (ops.ImportResult, error) {
+	if err := importer.CheckTag(tag); err != nil {
+		return ops.ImportResult{}, usageError{fmt.Errorf("--tag: %w", err)}
+	}
 	loaded, err := a.config()
 	if err != nil {
 		return ops.ImportResult{}, err
@@ -146,7 +149,7 @@ func printImportText(w io.Writer, result ops.ImportResult) {
 	}
 	switch {
 	case result.Swapped:
-		fmt.Fprintln(w, "it is served now")
+		fmt.Fprintln(w, "what is served has changed")
 	case result.Pinned:
 		fmt.Fprintln(w, "the view is pinned; `specman unpin` serves it")
 	}

@@ -30,7 +30,7 @@ func TestImportIntoARunningService(t *testing.T) {
 	got := runReading(t, bytes.NewReader(archive), nil, "import", "-", "--store.dir="+folder)
 	require.Equal(t, 0, got.status, got.stderr)
 	assert.Contains(t, got.stdout, " imported 0.0.0 (sha256:")
-	assert.Contains(t, got.stdout, "): 9 B in 1 file\nit is served now\n")
+	assert.Contains(t, got.stdout, "): 9 B in 1 file\nwhat is served has changed\n")
 	assert.Equal(t, "specman: not served: \"out\": symlink to \"/etc/passwd\" is absolute; make it relative\n", got.stderr)
 	service.ready()
 	assert.Equal(t, "imported\n", service.fetch("/roar/a.txt"))
@@ -52,14 +52,12 @@ func TestImportIntoARunningService(t *testing.T) {
 		bad := tgz(t, map[string]string{"../x": "1", "y": randomText(4 << 20)})
 		for _, row := range []struct {
 			stdin  []byte
-			args   []string
 			stderr string
 		}{
-			{bad, nil, "specman: import: archive refused at entry \"../x\": the name holds \"..\"\n"},
-			{archive, []string{"--tag=a/b"}, "specman: \"a/b\" is no tag: "},
-			{archive[:20], nil, "specman: import: archive refused"},
+			{bad, "specman: import: archive refused at entry \"../x\": the name holds \"..\"\n"},
+			{archive[:20], "specman: import: archive refused"},
 		} {
-			got := runReading(t, bytes.NewReader(row.stdin), nil, append([]string{"import", "-", "--store.dir=" + folder}, row.args...)...)
+			got := runReading(t, bytes.NewReader(row.stdin), nil, "import", "-", "--store.dir="+folder)
 			assert.Equal(t, 1, got.status)
 			assert.True(t, strings.HasPrefix(got.stderr, row.stderr), got.stderr)
 		}
@@ -132,7 +130,7 @@ func TestImportStandsByForARegistry(t *testing.T) {
 	got := runWith(t, nil, append(s.flags(), "import", file, "--tag=4.5.13")...)
 	require.Equal(t, 0, got.status, got.stderr)
 	assert.Contains(t, got.stdout, "\n  it stands by: a source has 4.5.13, and is served\n")
-	assert.NotContains(t, got.stdout, "served now")
+	assert.NotContains(t, got.stdout, "what is served has changed")
 	assert.Equal(t, want, s.served())
 }
 
@@ -159,7 +157,7 @@ func TestImportArguments(t *testing.T) {
 	}{
 		{"no file", nil, 2, "specman: specman import: FILE is missing\n"},
 		{"a file that is not there", []string{"none.tgz"}, 1, "specman: stat none.tgz: no such file or directory\n"},
-		{"a tag that is none", []string{"-", "--tag=latest!"}, 1, "specman: \"latest!\" is no tag: letters, digits and . _ - up to 128\n"},
+		{"a tag that is none", []string{"-", "--tag=latest!"}, 2, "specman: --tag: \"latest!\" is no tag: letters, digits and . _ - up to 128\n"},
 		{"nothing on standard input", []string{"-"}, 1, "specman: import: archive refused: it is empty (0 bytes)"},
 		{"a folder without a file", []string{t.TempDir()}, 1, "specman: import: "},
 	} {

@@ -79,7 +79,6 @@ func address(e *url.URL) string {
 }
 
 func connect(ctx context.Context, e *url.URL) finding {
-	begin := time.Now()
 	conn, err := new(net.Dialer).DialContext(ctx, "tcp", address(e))
 	if err != nil {
 		cure := "check host and port in source.repository, and that the registry runs"
@@ -89,7 +88,7 @@ func connect(ctx context.Context, e *url.URL) finding {
 		return fail(cure, "%v", err)
 	}
 	defer conn.Close()
-	return ok("%s answered within %s", conn.RemoteAddr(), time.Since(begin).Round(time.Millisecond))
+	return ok("%s answers", conn.RemoteAddr())
 }
 
 // maxSkew is how far a clock may be off: AWS refuses what is signed 5 minutes ago.

@@ -155,5 +155,5 @@ func (s Store) content(h *holdings) finding {
 		return warn("a sync, or `specman import`, brings something", "it holds nothing to serve")
 	}
 	files, _ := held.View.Files()
-	return ok("view %s of %d releases, %d files, is held", held.View.ID(), len(held.View.Releases()), files)
+	return ok("view %s is held; releases: %d, files: %d", held.View.ID(), len(held.View.Releases()), files)
 }

@@ -43,7 +43,7 @@ func TestStore(t *testing.T) {
 		want   []string
 		detail string // of the first that is not well, else of the last
 	}{
-		{"held", func(*testing.T, *Store) {}, []string{"service ok", "folder ok", "write ok", "space ok", "content ok"}, " of 1 releases, 1 files, is held"},
+		{"held", func(*testing.T, *Store) {}, []string{"service ok", "folder ok", "write ok", "space ok", "content ok"}, " is held; releases: 1, files: 1"},
 		{"a folder that is to be made", func(t *testing.T, s *Store) { s.Dir = filepath.Join(t.TempDir(), "a/b") },
 			[]string{"service ok", "folder ok", "write ok", "space ok", "content ok"}, "there is no store yet"},
 		{"a file in its place", func(t *testing.T, s *Store) {
@@ -61,7 +61,7 @@ func TestStore(t *testing.T) {
 			require.NoError(t, os.WriteFile(filepath.Join(s.Dir, "state.json"), []byte(`{"format": 1000}`), 0o600))
 		}, []string{"service ok", "folder ok", "write ok", "space ok", "content fail"}, "newer"},
 		{"a service that runs", func(_ *testing.T, s *Store) { s.Service = func(context.Context) error { return nil } },
-			[]string{"service ok", "folder ok", "write ok", "space ok", "content ok"}, "is held"},
+			[]string{"service ok", "folder ok", "write ok", "space ok", "content ok"}, "is held; "},
 		{"a socket of another user", func(_ *testing.T, s *Store) {
 			s.Service = func(context.Context) error { return fmt.Errorf("the socket: %w", fs.ErrPermission) }
 		}, []string{"service warn", "folder ok", "write ok", "space ok", "content ok"}, "the socket: permission denied"},

@@ -63,10 +63,8 @@ type PassedOver struct {
 // at fault. Where a layout holds several releases, those that can be had are imported,
 // and it is no error that others cannot: see PassedOver.
 func Import(ctx context.Context, st *store.Store, r io.Reader, opts Options) (Result, error) {
-	if opts.Tag != "" {
-		if err := checkTag(opts.Tag); err != nil {
-			return Result{}, err
-		}
+	if err := CheckTag(opts.Tag); err != nil {
+		return Result{}, err
 	}
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
@@ -82,7 +80,11 @@ func Import(ctx context.Context, st *store.Store, r io.Reader, opts Options) (Re
 // ErrTag is wrapped where Options.Tag is no tag.
 var ErrTag = errors.New("is no tag: letters, digits and . _ - up to 128")
 
-func checkTag(tag string) error {
+// CheckTag says whether tag may be an Options.Tag.
+func CheckTag(tag string) error {
+	if tag == "" {
+		return nil
+	}
 	s, err := selector.Parse(tag)
 	if err != nil || s.Pattern() || strings.Contains(tag, ":") {
 		return fmt.Errorf("%q %w", tag, ErrTag)
