@@ -4,17 +4,20 @@ import (
 	"crypto/sha256"
 	"sync"
 	"sync/atomic"
+
+	"github.com/specman/specman/internal/variant"
 )
 
 // maxCached is the largest body that is held in memory: 256 KiB.
 const maxCached = 256 << 10
 
-// cacheKey names bytes: the sha256 of a file's content as published, and the
-// coding that the bytes are in. Equal files share their place, whatever their
-// paths and releases are.
+// cacheKey names bytes: the sha256 of a file's content as published, the coding
+// that the bytes are in, and the tag of the coded bytes. Equal files share their
+// place, whatever their paths and releases are.
 type cacheKey struct {
 	sum    [sha256.Size]byte
-	coding uint8
+	coding variant.Coding
+	tag    variant.Tag
 }
 
 // cached is a body in memory. It is immutable.

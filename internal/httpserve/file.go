@@ -85,6 +85,7 @@ func (s *Server) cacheControl(at place) []string {
 type form struct {
 	coding variant.Coding
 	size   int64
+	tag    variant.Tag // of a coded form
 	etag   string
 }
 
@@ -119,9 +120,9 @@ func (s *Server) chooseForm(acceptEncoding []string, entry store.Entry) form {
 		return identity(entry)
 	}
 	v, _ := set.Get(best)
-	// The tag alone names the coded bytes; with the content's sum before it,
-	// no two files share an ETag even if somebody made their tags collide.
-	return form{coding: best, size: size, etag: fmt.Sprintf(`"%x-%s-%x"`, entry.Sum[:16], best, v.Tag)}
+	// With the content's sum before it, a tag that somebody made collide with
+	// another file's is of no use to him.
+	return form{coding: best, size: size, tag: v.Tag, etag: fmt.Sprintf(`"%x-%s-%x"`, entry.Sum[:16], best, v.Tag)}
 }
 
 func reprDigest(sum *[sha256.Size]byte) string {
@@ -159,16 +160,23 @@ func (c *content) close() {
 	}
 }
 
+// errRemade is the error of a variant that was made anew, by another encoder,
+// between the choice of its ETag and the reading of its bytes.
+var errRemade = errors.New("the variant is another one by now")
+
 func (s *Server) open(view *store.View, entry store.Entry, form form) (*content, error) {
 	if form.size > maxCached {
-		if form.coding != variant.Identity {
-			file, sum, err := s.opts.Variants.Open(entry.Sum, form.coding)
-			return &content{file: file, sum: sum}, err
+		c := &content{sum: entry.Sum}
+		var err error
+		if form.coding == variant.Identity {
+			c.file, err = view.Open(entry)
+		} else if c.file, c.sum, err = s.opts.Variants.Open(entry.Sum, form.coding); err == nil && variant.TagOf(c.sum) != form.tag {
+			c.close()
+			err = errRemade
 		}
-		file, err := view.Open(entry)
-		return &content{file: file, sum: entry.Sum}, err
+		return c, err
 	}
-	key := cacheKey{entry.Sum, uint8(form.coding)}
+	key := cacheKey{entry.Sum, form.coding, form.tag}
 	if s.cache != nil {
 		if hit, ok := s.cache.get(key); ok {
 			s.metrics.cacheHits.Inc()
@@ -180,8 +188,8 @@ func (s *Server) open(view *store.View, entry store.Entry, form form) (*content,
 	var err error
 	if form.coding == variant.Identity {
 		read.body, err = readChecked(view, entry)
-	} else {
-		read.body, read.sum, err = s.opts.Variants.Read(entry.Sum, form.coding)
+	} else if read.body, read.sum, err = s.opts.Variants.Read(entry.Sum, form.coding); err == nil && variant.TagOf(read.sum) != form.tag {
+		err = errRemade
 	}
 	if err != nil {
 		return nil, err

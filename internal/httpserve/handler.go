@@ -44,7 +44,7 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request) {
 		took := time.Since(start)
 		m := s.metrics.of(r.Method)
 		m.duration.Observe(took.Seconds())
-		if c := m.requests[max(a.status, 0)]; c != nil {
+		if c := m.requests[a.status]; c != nil {
 			c.Inc()
 		}
 		s.metrics.bytes.Add(float64(a.sent))

@@ -11,8 +11,8 @@ const allow = "GET, HEAD, OPTIONS"
 
 // problem answers with an error: a line of text for people, RFC 9457 for
 // programs. Headers that describe a file's bytes are taken back; what the
-// caller set besides (Allow, Retry-After, Content-Range, Vary) stays. Detail is for the
-// client's eyes: it must hold no internals.
+// caller set besides (Allow, Retry-After, Content-Range, Vary) stays. Detail is
+// for the client's eyes: it must hold no internals.
 func (a *answer) problem(status int, detail string) {
 	a.writeProblem(status, detail, prefersJSON(a.request.Header["Accept"]))
 }
@@ -23,7 +23,9 @@ func (a *answer) writeProblem(status int, detail string, asJSON bool) {
 		delete(h, name)
 	}
 	h["Cache-Control"] = noCache
-	h["Vary"] = append(h["Vary"], "Accept")
+	if vary := h["Vary"]; len(vary) == 0 || vary[0] != "Accept" {
+		h["Vary"] = append(vary, "Accept")
+	}
 	var body []byte
 	if asJSON {
 		h["Content-Type"] = []string{"application/problem+json"}

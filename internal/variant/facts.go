@@ -1,7 +1,6 @@
 package variant
 
 import (
-	"bytes"
 	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
@@ -27,11 +26,14 @@ func (c Coding) String() string { return [...]string{"identity", "gzip", "zstd"}
 
 func (c Coding) extension() string { return [...]string{"", ".gz", ".zst"}[c] }
 
+// Tag is the beginning of the sha256 of coded bytes. Beside the content's own
+// sha256 it tells apart what different encoders made of it.
+type Tag [8]byte
+
 // Variant is what is known of a coded form without reading it.
 type Variant struct {
 	Size int64 // bytes; 0: there is none, as it would not be smaller by a tenth
-	// Tag is the beginning of the sha256 of the coded bytes.
-	Tag [8]byte
+	Tag  Tag
 }
 
 // Set is the variants of one content.
@@ -54,7 +56,7 @@ type fact struct {
 	key      uint64
 	variants [len(codings)]struct {
 		size uint32
-		tag  [8]byte
+		tag  Tag
 	}
 }
 
@@ -155,10 +157,5 @@ func (x *facts) len() (n int) {
 	return n
 }
 
-// tagOf is the Tag of coded bytes with that sha256.
-func tagOf(sum [sha256.Size]byte) (tag [8]byte) {
-	copy(tag[:], sum[:])
-	return tag
-}
-
-func hasTag(sum [sha256.Size]byte, tag [8]byte) bool { return bytes.Equal(sum[:len(tag)], tag[:]) }
+// TagOf returns the tag of coded bytes with that sha256.
+func TagOf(sum [sha256.Size]byte) Tag { return Tag(sum[:len(Tag{})]) }

@@ -112,7 +112,7 @@ func (m *maker) make(f File) error {
 			return fmt.Errorf("make a variant: %w", err)
 		}
 		if size := coded[n].size; float64(size) <= worth*float64(f.Size) && size > 0 && size <= math.MaxUint32 {
-			set[n] = Variant{Size: size, Tag: tagOf([sha256.Size]byte(coded[n].sum.Sum(nil)))}
+			set[n] = Variant{Size: size, Tag: TagOf([sha256.Size]byte(coded[n].sum.Sum(nil)))}
 			if err := m.keep(coded[n].file.Name(), m.file(f.Sum, c)); err != nil {
 				return err
 			}

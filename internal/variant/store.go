@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -116,7 +117,7 @@ func (s *Store) Read(sum [sha256.Size]byte, c Coding) (body []byte, bodySum [sha
 	defer file.Close()
 	body = make([]byte, want.Size)
 	if _, err = io.ReadFull(file, body); err == nil {
-		if bodySum = sha256.Sum256(body); !hasTag(bodySum, want.Tag) {
+		if bodySum = sha256.Sum256(body); TagOf(bodySum) != want.Tag {
 			err = errors.New("its bytes are not those that were made")
 		}
 	}
@@ -140,7 +141,7 @@ func (s *Store) Open(sum [sha256.Size]byte, c Coding) (file *os.File, bodySum [s
 	h := sha256.New()
 	_, err = io.Copy(h, io.NewSectionReader(file, 0, want.Size))
 	bodySum = [sha256.Size]byte(h.Sum(nil))
-	if err == nil && !hasTag(bodySum, want.Tag) {
+	if err == nil && TagOf(bodySum) != want.Tag {
 		err = errors.New("its bytes are not those that were made")
 	}
 	if err != nil {
@@ -159,8 +160,11 @@ func (s *Store) find(sum [sha256.Size]byte, c Coding) (*os.File, Variant, error)
 	}
 	path := s.file(sum, c)
 	file, err := os.Open(path)
-	if err != nil {
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil, Variant{}, s.forget(sum, path, err)
+	}
+	if err != nil {
+		return nil, Variant{}, fmt.Errorf("%w: %w", ErrNone, err)
 	}
 	if info, err := file.Stat(); err != nil || info.Size() != want.Size {
 		_ = file.Close() // it was only read

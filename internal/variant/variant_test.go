@@ -126,7 +126,7 @@ func TestMake(t *testing.T) {
 				assert.Equal(t, sha256.Sum256(body), bodySum)
 				assert.Len(t, body, int(v.Size))
 				assert.LessOrEqual(t, float64(v.Size), worth*float64(len(row.content)))
-				assert.Equal(t, tagOf(bodySum), v.Tag)
+				assert.Equal(t, TagOf(bodySum), v.Tag)
 
 				f, openSum, err := s.Open(sum, c)
 				require.NoError(t, err)
@@ -434,7 +434,7 @@ func TestFactsAreReplacedByLaterOnes(t *testing.T) {
 }
 
 func FuzzIndexLine(f *testing.F) {
-	f.Add(string(formatLine(sha256.Sum256([]byte("a")), Set{{Size: 5, Tag: [8]byte{1}}, {}})))
+	f.Add(string(formatLine(sha256.Sum256([]byte("a")), Set{{Size: 5, Tag: Tag{1}}, {}})))
 	f.Add("")
 	f.Add("a 0 b 0 c 00000000")
 	f.Fuzz(func(t *testing.T, line string) {
