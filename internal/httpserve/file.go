@@ -2,14 +2,9 @@ package httpserve
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/base64"
-	"encoding/hex"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"strconv"
 	"time"
 
@@ -79,142 +74,6 @@ func (s *Server) cacheControl(at place) []string {
 		return immutablePrivate
 	}
 	return immutablePublic
-}
-
-// form is the shape in which a file is sent: as it is, or coded.
-type form struct {
-	coding variant.Coding
-	size   int64
-	tag    variant.Tag // of a coded form
-	etag   string
-}
-
-func identity(entry store.Entry) form {
-	var etag [2 + 2*sha256.Size]byte
-	etag[0], etag[len(etag)-1] = '"', '"'
-	hex.Encode(etag[1:], entry.Sum[:])
-	return form{size: entry.Size, etag: string(etag[:])}
-}
-
-// chooseForm picks what the client likes best; of equals the smallest.
-func (s *Server) chooseForm(acceptEncoding []string, entry store.Entry) form {
-	accepted := acceptedEncodings(acceptEncoding)
-	if accepted.gzip == 0 && accepted.zstd == 0 {
-		return identity(entry)
-	}
-	set, ok := s.opts.Variants.Find(entry.Sum)
-	if !ok {
-		return identity(entry)
-	}
-	best, size, q := variant.Identity, entry.Size, accepted.identity
-	for _, c := range [...]struct {
-		coding variant.Coding
-		q      int
-	}{{variant.Zstd, accepted.zstd}, {variant.Gzip, accepted.gzip}} {
-		v, ok := set.Get(c.coding)
-		if ok && (c.q > q || c.q == q && c.q > 0 && v.Size < size) {
-			best, size, q = c.coding, v.Size, c.q
-		}
-	}
-	if best == variant.Identity {
-		return identity(entry)
-	}
-	v, _ := set.Get(best)
-	// With the content's sum before it, a tag that somebody made collide with
-	// another file's is of no use to him.
-	return form{coding: best, size: size, tag: v.Tag, etag: fmt.Sprintf(`"%x-%s-%x"`, entry.Sum[:16], best, v.Tag)}
-}
-
-func reprDigest(sum *[sha256.Size]byte) string {
-	return "sha-256=:" + base64.StdEncoding.EncodeToString(sum[:]) + ":"
-}
-
-// lastModified is the date that may be sent for content that is served here
-// since then; zero for none. It is rounded up, so that a client which got what
-// was here before in the same second, and asks with that second, is told that
-// it changed.
-func lastModified(since, now time.Time) time.Time {
-	if since.IsZero() {
-		return time.Time{}
-	}
-	date := since.Truncate(time.Second)
-	if date.Before(since) {
-		date = date.Add(time.Second)
-	}
-	if now.Sub(date) < time.Second {
-		return time.Time{}
-	}
-	return date
-}
-
-// content is the bytes of a form: a whole body in memory, or an open file.
-type content struct {
-	body []byte
-	file *os.File
-	sum  [sha256.Size]byte // of the bytes
-}
-
-func (c *content) close() {
-	if c.file != nil {
-		_ = c.file.Close() // nothing was written to it
-	}
-}
-
-// errRemade is the error of a variant that was made anew, by another encoder,
-// between the choice of its ETag and the reading of its bytes.
-var errRemade = errors.New("the variant is another one by now")
-
-func (s *Server) open(view *store.View, entry store.Entry, form form) (*content, error) {
-	if form.size > maxCached {
-		c := &content{sum: entry.Sum}
-		var err error
-		if form.coding == variant.Identity {
-			c.file, err = view.Open(entry)
-		} else if c.file, c.sum, err = s.opts.Variants.Open(entry.Sum, form.coding); err == nil && variant.TagOf(c.sum) != form.tag {
-			c.close()
-			err = errRemade
-		}
-		return c, err
-	}
-	key := cacheKey{entry.Sum, form.coding, form.tag}
-	if s.cache != nil {
-		if hit, ok := s.cache.get(key); ok {
-			s.metrics.cacheHits.Inc()
-			return &content{body: hit.body, sum: hit.sum}, nil
-		}
-		s.metrics.cacheMisses.Inc()
-	}
-	read := &cached{sum: entry.Sum}
-	var err error
-	if form.coding == variant.Identity {
-		read.body, err = readChecked(view, entry)
-	} else if read.body, read.sum, err = s.opts.Variants.Read(entry.Sum, form.coding); err == nil && variant.TagOf(read.sum) != form.tag {
-		err = errRemade
-	}
-	if err != nil {
-		return nil, err
-	}
-	if s.cache != nil {
-		s.cache.put(key, read)
-	}
-	return &content{body: read.body, sum: read.sum}, nil
-}
-
-// readChecked reads a small file and holds it against its published sha256.
-func readChecked(view *store.View, entry store.Entry) ([]byte, error) {
-	f, err := view.Open(entry)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	body := make([]byte, entry.Size)
-	if _, err := io.ReadFull(f, body); err != nil {
-		return nil, fmt.Errorf("read %q: %w", f.Name(), err)
-	}
-	if sha256.Sum256(body) != entry.Sum {
-		return nil, fmt.Errorf("read %q: %w: its sha256 is not the published one", f.Name(), store.ErrDamaged)
-	}
-	return body, nil
 }
 
 // cannotRead answers for a file that is in the view but not to be had.
