@@ -178,13 +178,15 @@ func explain(err error, operation, target string) error {
 			e.Kind = Malformed
 		}
 	}
-	if e.Operation != "" {
-		return e // of the token server
-	}
 	filled := *e
-	filled.Operation, filled.Target = operation, target
+	if filled.Operation == "" { // else it is of the token server
+		filled.Operation, filled.Target = operation, target
+	}
 	if filled.Kind == Absent && filled.Hint == "" {
 		filled.Hint = hintAbsent[operation]
+	}
+	if filled.Hint == "" {
+		filled.Hint = hintOfKind[filled.Kind]
 	}
 	return &filled
 }

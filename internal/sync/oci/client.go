@@ -99,6 +99,11 @@ func (c *client) Do(req *http.Request) (*http.Response, error) {
 		c.denied = false
 	}
 	c.mu.Unlock()
+	if resp.StatusCode == http.StatusUnauthorized {
+		// Else oras-go presents what it keeps, and then the same again: twice the
+		// failed logins that lock an account.
+		c.auth.Cache.(*tokenCache).drop()
+	}
 	if resp.StatusCode >= 400 {
 		defer discard(resp)
 		return nil, refused(resp, ex)

@@ -25,6 +25,15 @@ var hintAbsent = map[string]string{
 	opPush:     "the repository does not exist, and this registry does not make it on push: create it first",
 }
 
+// hintOfKind is for what has no better one.
+var hintOfKind = map[Kind]string{
+	Refused:       "the registry, or a proxy before it, does not take such requests: its log says why",
+	Network:       "the connection breaks or hangs: look at the registry's log, and at proxies, load balancers and firewalls on the way",
+	TLS:           "the registry and this client find no common TLS: look at the registry's log and its certificate",
+	Malformed:     "what came is not what the OCI specifications say: check that source.repository names a registry, and look at proxies before it",
+	Misconfigured: "`specman config` shows the settings in use",
+}
+
 func hintForStatus(e *Error) string {
 	said := ""
 	if e.Err != nil {

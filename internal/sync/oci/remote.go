@@ -121,14 +121,20 @@ func (r *remoteRepository) resolve(ctx context.Context, reference string) (ocisp
 	if err != nil {
 		return ocispec.Descriptor{}, err
 	}
+	desc, claimed := ocispec.Descriptor{Size: int64(len(raw.bytes))}, raw.claimed
 	doc, err := raw.parse(reference)
-	if err != nil {
+	switch {
+	case err == nil:
+		desc.MediaType = doc.MediaType
+	case KindOf(err) != Malformed || raw.claimed != claimed:
 		return ocispec.Descriptor{}, explain(err, opManifest, r.target(reference))
+	default: // the registry vouches for it: what the tag resolves to is malformed
 	}
 	if refused {
 		r.heads.refuse()
 	}
-	return ocispec.Descriptor{MediaType: doc.MediaType, Digest: raw.claimed, Size: int64(len(raw.bytes))}, nil
+	desc.Digest = raw.claimed
+	return desc, nil
 }
 
 var errNoDigest = errors.New("the answer to HEAD has no usable Docker-Content-Digest")
