@@ -91,18 +91,26 @@ func (f *Failure) kind() oci.Kind {
 // request would end the same way.
 func (f *Failure) endsSync() bool {
 	switch f.kind() {
-	case oci.Unauthorized, oci.RateLimited, oci.Network, oci.TLS, oci.Canceled:
+	case oci.Unauthorized, oci.RateLimited, oci.Canceled:
 		return true
 	}
 	return f.retryAfter() > 0 || f.Stage == StageSpace
+}
+
+// unanswered says that no answer came. It may be this release alone that the
+// registry cannot give: only the next one tells.
+func (f *Failure) unanswered() bool {
+	return f.kind() == oci.Network || f.kind() == oci.TLS
 }
 
 // backsOff says that the fault is the registry's or the way's, so that polling
 // on at the same pace would not help. An absent or malformed artifact is not.
 func (f *Failure) backsOff() bool {
 	switch f.kind() {
-	case "", oci.Malformed, oci.Canceled:
+	case "", oci.Canceled:
 		return false
+	case oci.Malformed:
+		return !f.refused
 	}
 	return !f.quiet
 }

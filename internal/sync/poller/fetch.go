@@ -20,6 +20,9 @@ import (
 func (s *pass) fetch(ctx context.Context) {
 	for _, r := range s.topFirst() {
 		f := r.follow
+		if s.settled(f) {
+			continue // another tag of the same manifest was refused meanwhile
+		}
 		release, err := s.get(ctx, f)
 		var failure *Failure
 		switch {
@@ -42,6 +45,7 @@ func (s *pass) fetch(ctx context.Context) {
 			}
 			continue
 		}
+		s.answered()
 		f.release = &release
 		s.got = append(s.got, f.Reference)
 		if s.Store.Served() == nil {
@@ -70,7 +74,9 @@ func (s *pass) get(ctx context.Context, f *follow) (store.Release, error) {
 	}
 	if s.Verify != nil {
 		if err := s.Verify.Verify(ctx, m); err != nil {
-			return failed(StageVerify, err)
+			failure := fail(StageVerify, f.Reference, m.Digest.String(), err)
+			failure.refused = failure.kind() == "" && ctx.Err() == nil
+			return store.Release{}, failure
 		}
 	}
 	layer, err := oci.ChooseLayer(m, s.Archive, f.ByPattern && !f.Named)
@@ -117,7 +123,7 @@ func (s *pass) title(layer ocispec.Descriptor) string {
 // passOver names, once, a tag that a pattern matched by chance.
 func (s *pass) passOver(f *follow, why error) {
 	s.log.Info("Passing over "+f.Reference, "reason", why)
-	s.refuse(f, &Failure{Stage: passedOver, Reason: why.Error(), At: time.Now().UTC()})
+	s.refuse(f, &Failure{Stage: Stage(PassedOver), Reason: why.Error(), At: time.Now().UTC()})
 	f.passedOver = true
 }
 
@@ -158,7 +164,7 @@ func (s *pass) unpack(ctx context.Context, f *follow, layer ocispec.Descriptor, 
 	r.IndexVersion = s.indexVersion(f.Reference, func(name string) (io.ReadCloser, error) { return staging.Open(name) })
 	if err := s.gate(ctx, f, staging); err != nil {
 		failure := failed(StageGate, err)
-		failure.refused = true
+		failure.refused = ctx.Err() == nil // else it was not let judge
 		failure.Cure = "mend and push it again; if it is meant to be so, `specman sync --force` lets it pass"
 		return failure
 	}

@@ -105,6 +105,7 @@ func (s *pass) gateCommand(ctx context.Context, folder string) error {
 	if len(s.Gate.Command) == 0 {
 		return nil
 	}
+	whole := ctx
 	ctx, cancel := context.WithTimeout(ctx, s.Gate.Timeout)
 	defer cancel()
 	args := append(s.Gate.Command[1:len(s.Gate.Command):len(s.Gate.Command)], folder)
@@ -113,6 +114,9 @@ func (s *pass) gateCommand(ctx context.Context, folder string) error {
 	out, err := cmd.CombinedOutput()
 	if len(out) > maxGateOutput {
 		out = out[len(out)-maxGateOutput:]
+	}
+	if whole.Err() != nil {
+		return whole.Err()
 	}
 	if ctx.Err() == context.DeadlineExceeded {
 		err = fmt.Errorf("it did not end within gate.timeout (%s)", s.Gate.Timeout)

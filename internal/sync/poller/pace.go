@@ -25,6 +25,8 @@ type pace struct {
 	unauthorized int // of them, those in a row that ended in 401
 }
 
+func (c *pace) reset() { *c = pace{} }
+
 // next returns the wait after a sync.
 func (c *pace) next(p *Poller, o Outcome) time.Duration {
 	var retryAfter time.Duration
@@ -35,7 +37,7 @@ func (c *pace) next(p *Poller, o Outcome) time.Duration {
 		retryAfter = max(retryAfter, f.retryAfter())
 	}
 	if !backsOff {
-		*c = pace{}
+		c.reset()
 		return jitter(p.Interval, 0.1)
 	}
 	c.failures++
@@ -44,7 +46,7 @@ func (c *pace) next(p *Poller, o Outcome) time.Duration {
 		c.unauthorized = 0
 	}
 	if c.unauthorized >= lockedOut {
-		return max(jitter(lockedOutWait, 0.1), retryAfter)
+		return max(later(lockedOutWait, 0.1), retryAfter)
 	}
 	base := p.Interval
 	if p.Store.Served() == nil {
@@ -56,7 +58,12 @@ func (c *pace) next(p *Poller, o Outcome) time.Duration {
 			break
 		}
 	}
-	return max(jitter(wait, 0.2), retryAfter)
+	return max(later(wait, -0.2), retryAfter)
+}
+
+// later spreads a wait by up to a share of it, one way.
+func later(d time.Duration, share float64) time.Duration {
+	return time.Duration(float64(d) * (1 + share*rand.Float64()))
 }
 
 // jitter spreads a wait by a share of it both ways, so that many replicas do

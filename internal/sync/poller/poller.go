@@ -22,6 +22,7 @@ type Poller struct {
 	log *slog.Logger
 
 	running sync.Mutex // one sync at a time
+	seen    seen       // guarded by running
 
 	wake  chan struct{} // capacity 1: there are requests
 	ended chan struct{} // closed when Run has ended
@@ -62,18 +63,20 @@ func (p *Poller) Run(ctx context.Context) {
 		}
 		fingerprint := p.Source.Fingerprint()
 		outcome := p.Once(ctx, force)
+		wait := pace.next(p, outcome)
+		p.setNext(time.Now().Add(wait))
 		for _, r := range waiting {
 			r.done <- outcome
 		}
-		wait := pace.next(p, outcome)
-		p.setNext(time.Now().Add(wait))
-		p.sleep(ctx, wait, pace.failures > 0, fingerprint)
+		if p.sleep(ctx, wait, pace.failures > 0, fingerprint) {
+			pace.reset() // what was refused before says nothing of the new ones
+		}
 	}
 }
 
 // sleep returns after wait, when somebody asks for a sync, or, after a failed
-// sync, when a credential has changed.
-func (p *Poller) sleep(ctx context.Context, wait time.Duration, failed bool, fingerprint string) {
+// sync, when a credential or certificate has changed, which it reports.
+func (p *Poller) sleep(ctx context.Context, wait time.Duration, failed bool, fingerprint string) (changed bool) {
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	var look <-chan time.Time
@@ -85,15 +88,15 @@ func (p *Poller) sleep(ctx context.Context, wait time.Duration, failed bool, fin
 	for {
 		select {
 		case <-ctx.Done():
-			return
+			return false
 		case <-timer.C:
-			return
+			return false
 		case <-p.wake:
-			return
+			return false
 		case <-look:
 			if p.Source.Fingerprint() != fingerprint {
 				p.log.Info("Credentials or certificates changed: trying again")
-				return
+				return true
 			}
 		}
 	}

@@ -67,6 +67,7 @@ const (
 	Vanished   FollowState = "vanished"    // gone from the registry; contributes what it had
 	Unknown    FollowState = "unknown"     // the registry could not be asked; contributes what it had
 	PassedOver FollowState = "passed over" // holds no archive; a pattern matched it by chance
+	StandsIn   FollowState = "stands in"   // not selected any more; contributes until what took its place is to be had
 )
 
 // Notice is something that a person should know while it stands.

@@ -23,27 +23,36 @@ const maxLoggedTags = 100
 type pass struct {
 	*Poller
 	force    bool
-	follows  []*follow // as the selectors order them
+	follows  []*follow           // as the selectors order them
+	kept     []selector.Followed // of what was contributed before, what the selectors would still ask for
 	leftOut  []string
-	tags     int
 	failures []*Failure
 	got      []string
 	swapped  bool
+	broken   int // requests in a row that brought no answer
+}
+
+// seen is what the registry said when it was last asked. While it cannot be
+// asked, that is still what is known of it.
+type seen struct {
+	tags    []string
+	digests map[string]digest.Digest // by tag
 }
 
 // follow is one followed tag, or digest, on its way through a sync.
 type follow struct {
 	selector.Followed
-	listed     bool                // in the registry's list
-	registry   digest.Digest       // what it resolved to, "" if that is not known
-	release    *store.Release      // what it contributes, nil for nothing yet
-	manifest   *oci.Manifest       // fetched, to be had
-	vanished   bool                // gone from the registry
-	passedOver bool                // no archive; a pattern matched it by chance
-	refusal    *store.Refusal      // of the registry's digest
-	failure    *Failure            // of this sync
-	rank       string              // why it lies where it lies
-	previous   *store.Contribution // what it contributed before this sync
+	listed     bool           // in the registry's list
+	registry   digest.Digest  // what it resolved to when last asked, "" if that is not known
+	asked      bool           // in this sync
+	release    *store.Release // what it contributes, nil for nothing yet
+	manifest   *oci.Manifest  // fetched, to be had
+	vanished   bool           // gone from the registry
+	passedOver bool           // no archive; a pattern matched it by chance
+	standsIn   bool           // not selected any more, but what takes its place is not had
+	refusal    *store.Refusal // of the registry's digest
+	failure    *Failure       // of this sync
+	rank       string         // why it lies where it lies
 }
 
 // Once makes one sync now and waits for it. With force, remembered refusals
@@ -62,7 +71,7 @@ func (p *Poller) Once(ctx context.Context, force bool) Outcome {
 
 	o := Outcome{Started: started.UTC(), Ended: time.Now().UTC(), Got: s.got, Swapped: s.swapped, Failures: s.failures, Result: Noop}
 	switch {
-	case len(s.failures) > 0:
+	case len(s.failures) > 0, ctx.Err() != nil: // what was cut off has not succeeded
 		o.Result = Failed
 	case s.swapped || len(s.got) > 0:
 		o.Result = Success
@@ -91,10 +100,15 @@ func (s *pass) run(ctx context.Context) {
 	quick, cancel := context.WithTimeout(ctx, s.Timeout)
 	defer cancel()
 	s.log.Info("Syncing with OCI repo")
-	if !s.list(quick) || !s.resolve(quick) || !s.manifests(quick) {
+	if s.list(quick) && s.resolve(quick) && s.manifests(quick) {
+		s.fetch(ctx)
+	}
+	if ctx.Err() != nil {
 		return
 	}
-	s.fetch(ctx)
+	// Also where the registry could not be asked: what the configuration does not
+	// ask for any more leaves the view.
+	s.keepDisplaced()
 	s.contribute()
 }
 
@@ -125,42 +139,47 @@ func (s *pass) failed(f *Failure) (goOn bool) {
 			s.log.Warn("The failure cannot be noted in the history", "error", err)
 		}
 	}
+	if !f.unanswered() {
+		s.broken = 0
+	} else if s.broken++; s.broken > 1 {
+		return false
+	}
 	return !f.endsSync()
 }
+
+// answered notes that the way to the registry is open.
+func (s *pass) answered() { s.broken = 0 }
 
 // list asks for the tags and applies the selectors.
 func (s *pass) list(ctx context.Context) (goOn bool) {
 	before := s.Store.Following(s.Name)
 	tags, err := s.Source.Tags(ctx)
 	if err == nil {
-		s.tags = len(tags)
 		s.logTags(tags)
+	}
+	if err == nil || oci.KindOf(err) == oci.Absent {
+		s.seen.tags = tags
 	}
 	// What was contributed stays followed, in the list or not, for as long as
 	// the selectors ask for it.
-	known := slices.Clone(tags)
+	known := slices.Clone(s.seen.tags)
+	var held []string
 	for _, c := range before {
-		known = append(known, c.Tag)
+		known, held = append(known, c.Tag), append(held, c.Tag)
 	}
 	choice := selector.Choose(known, s.Select, s.Exclude, s.MaxReleases)
 	s.leftOut = choice.LeftOut
+	s.kept = selector.Choose(held, s.Select, s.Exclude, s.MaxReleases).Followed
 	for _, f := range choice.Followed {
-		fw := &follow{Followed: f, listed: slices.Contains(tags, f.Reference)}
-		for n := range before {
-			if before[n].Tag == f.Reference {
-				fw.previous = &before[n]
-				if r, ok := s.Store.Held(store.ReleaseKey{Source: s.Name, Tag: before[n].Tag, Manifest: before[n].Manifest}); ok && !s.Store.Forgotten(r.Manifest) {
-					fw.release = &r
-				}
-			}
-		}
+		fw := s.follow(f, before)
+		fw.listed = slices.Contains(tags, f.Reference)
 		s.follows = append(s.follows, fw)
 	}
 	switch {
 	case err != nil:
 		return s.listMayFail(err, before)
 	case len(tags) == 0:
-		return s.empty(errors.New("the repository has no tags"), before)
+		return s.empty(&oci.Error{Operation: "tags", Target: s.Repository, Kind: oci.Absent, Err: errors.New("the repository has no tags")}, before)
 	case len(s.follows) == 0:
 		f := fail(StageList, "", "", fmt.Errorf("none of the %d tags is selected by source.select", len(tags)))
 		f.Cure = "push a tag that it selects, or add the tag to source.select"
@@ -189,7 +208,7 @@ func (s *pass) listMayFail(err error, before []store.Contribution) bool {
 // from it, that is no fault: somebody is about to push.
 func (s *pass) empty(err error, before []store.Contribution) bool {
 	for _, f := range s.follows {
-		f.vanished = true
+		s.gone(f)
 	}
 	f := fail(StageList, "", "", fmt.Errorf("nothing was pushed yet to %s: %w", s.Repository, err))
 	f.Cure = "push an archive: oras push REPOSITORY:0.0.0 manifests.tgz"
@@ -211,43 +230,47 @@ func (s *pass) logTags(tags []string) {
 
 // resolve asks what each followed tag is now.
 func (s *pass) resolve(ctx context.Context) (goOn bool) {
+	defer s.dropExcluded()
 	for _, f := range s.follows {
 		if f.Tag() == "" && f.release != nil {
-			f.registry = f.release.Manifest // a digest does not move
+			s.found(f, f.release.Manifest) // a digest does not move
 			continue
 		}
 		if f.ByPattern && !f.Named && !f.listed {
-			f.vanished = true
+			s.gone(f)
 			continue
 		}
 		desc, err := s.Source.Resolve(ctx, f.Reference)
 		if err != nil {
 			f.failure = fail(StageResolve, f.Reference, "", err)
-			f.vanished = f.failure.kind() == oci.Absent
-			if f.vanished && f.release != nil {
-				f.failure.Cure = "its last content is still served; push it again, or `specman forget` it"
+			if f.failure.kind() == oci.Absent {
+				s.gone(f)
+				if f.release != nil {
+					f.failure.Cure = "its last content is still served; push it again, or `specman forget` it"
+				}
 			}
 			if !s.failed(f.failure) {
 				return false
 			}
 			continue
 		}
-		f.registry = desc.Digest
+		s.answered()
+		s.found(f, desc.Digest)
 	}
-	s.follows = slices.DeleteFunc(s.follows, func(f *follow) bool { return slices.Contains(s.Exclude, f.registry.String()) })
 	return true
 }
 
 // manifests fetches the manifest of each digest that is not held. All are had
 // before the first blob, so that the top of the view can be fetched first.
 func (s *pass) manifests(ctx context.Context) (goOn bool) {
+	defer s.dropExcluded()
 	for _, f := range s.follows {
-		if f.registry == "" || s.settled(f) {
+		if !f.asked || s.settled(f) {
 			continue
 		}
 		m, err := s.Source.Manifest(ctx, f.Reference)
 		if err != nil {
-			f.failure = fail(StageManifest, f.Reference, f.registry.String(), err)
+			f.failure = s.manifestFailure(ctx, f, err)
 			if f.failure.refused {
 				s.refuse(f, f.failure)
 			}
@@ -256,12 +279,26 @@ func (s *pass) manifests(ctx context.Context) (goOn bool) {
 			}
 			continue
 		}
+		s.answered()
 		// The tag may have moved since it was resolved: what was got counts.
-		if f.registry = m.Digest; !s.settled(f) {
+		s.found(f, m.Digest)
+		if !s.settled(f) {
 			f.manifest = m
 		}
 	}
 	return true
+}
+
+// manifestFailure says why a manifest was not had. What a tag brings is checked
+// by no digest: a proxy may have answered in the registry's place. Only what is
+// malformed by its own digest is refused, for that is remembered.
+func (s *pass) manifestFailure(ctx context.Context, f *follow, err error) *Failure {
+	failure := fail(StageManifest, f.Reference, f.registry.String(), err)
+	if failure.refused {
+		_, again := s.Source.Manifest(ctx, f.registry.String())
+		failure.refused = oci.KindOf(again) == oci.Malformed
+	}
+	return failure
 }
 
 // settled says whether nothing is to be fetched for a follow: its digest is
@@ -283,18 +320,12 @@ func (s *pass) settled(f *follow) bool {
 	if s.force {
 		return false
 	}
-	policy := s.policy(f.Named)
-	for _, r := range s.Store.Refusals(s.Name) {
-		if r.Manifest == f.registry && r.Policy == policy {
-			f.refusal, f.passedOver = &r, r.Stage == passedOver
-			return true
-		}
+	if r := s.refusalOf(f); r != nil {
+		f.refusal, f.passedOver = r, r.Stage == string(PassedOver)
+		return true
 	}
 	return false
 }
-
-// passedOver is the stage of a remembered manifest that holds no archive.
-const passedOver = "passed over"
 
 // refuse remembers that a release is not to be fetched again.
 func (s *pass) refuse(f *follow, why *Failure) {
@@ -322,6 +353,9 @@ func (s *pass) contribute() {
 		f := ranked.follow
 		f.rank = ranked.Reason
 		order = append(order, store.Contribution{Tag: f.Reference, Manifest: f.release.Manifest, Reason: f.rank})
+	}
+	if len(order) == 0 && len(s.failures) > 0 {
+		return // what was contributed stays until something whole takes its place
 	}
 	swapped, err := s.Store.Follow(s.Name, order)
 	if err != nil {
@@ -368,14 +402,14 @@ func place(order []store.Contribution, f *follow) int {
 
 // tell makes the status say what this sync found.
 func (s *pass) tell(st *Status) {
-	st.Tags, st.LeftOut, st.Followed = s.tags, s.leftOut, nil
+	st.Tags, st.LeftOut, st.Followed = len(s.seen.tags), s.leftOut, nil
 	st.Current = s.Store.Pinned() == nil && len(s.follows) > 0
 	for _, f := range s.follows {
 		t := Followed{Tag: f.Reference, Registry: f.registry, Rank: f.rank, State: f.state()}
 		if f.release != nil {
 			t.Contributes = f.release.Manifest
 		}
-		if t.State != Current && t.State != PassedOver {
+		if t.State != Current && t.State != PassedOver && t.State != StandsIn {
 			st.Current = false
 		}
 		st.Followed = append(st.Followed, t)
@@ -388,14 +422,16 @@ func (f *follow) state() FollowState {
 		return PassedOver
 	case f.vanished && f.release != nil:
 		return Vanished
+	case f.standsIn:
+		return StandsIn
 	case f.refusal != nil:
 		return Refused
 	case f.release == nil:
 		return Missing
-	case f.registry == "":
+	case !f.asked && (f.registry == "" || f.registry == f.release.Manifest):
 		return Unknown
-	case f.registry != f.release.Manifest:
-		return Behind
+	case f.registry != f.release.Manifest, f.failure != nil:
+		return Behind // by digest, or because it is damaged and not to be had anew
 	}
 	return Current
 }

@@ -1,0 +1,112 @@
+package poller
+
+import (
+	"slices"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/specman/specman/internal/store"
+	"github.com/specman/specman/internal/sync/selector"
+)
+
+// follow begins to follow a tag with what is known before the registry is asked:
+// what it contributes, and what the registry said last.
+func (s *pass) follow(of selector.Followed, before []store.Contribution) *follow {
+	f := &follow{Followed: of, registry: s.seen.digests[of.Reference]}
+	for _, c := range before {
+		if c.Tag == of.Reference {
+			f.release = s.contributed(c)
+		}
+	}
+	f.refusal = s.refusalOf(f)
+	f.passedOver = f.refusal != nil && f.refusal.Stage == string(PassedOver)
+	return f
+}
+
+// contributed returns the release of a contribution that may stay, nil if it may
+// not. A tree with a damaged file stays until a whole one takes its place.
+func (s *pass) contributed(c store.Contribution) *store.Release {
+	if s.Store.Forgotten(c.Manifest) || slices.Contains(s.Exclude, c.Manifest.String()) {
+		return nil
+	}
+	for _, r := range s.Store.Releases() {
+		if r.Key() != (store.ReleaseKey{Source: s.Name, Tag: c.Tag, Manifest: c.Manifest}) {
+			continue
+		}
+		v, err := s.Store.AcquireTree(r.Layer)
+		if err != nil {
+			return nil
+		}
+		v.Close()
+		return &r
+	}
+	return nil
+}
+
+// refusalOf returns what is remembered against the registry's digest of a follow.
+func (s *pass) refusalOf(f *follow) *store.Refusal {
+	policy := s.policy(f.Named)
+	for _, r := range s.Store.Refusals(s.Name) {
+		if r.Manifest == f.registry && r.Policy == policy {
+			return &r
+		}
+	}
+	return nil
+}
+
+// found notes what the registry says of a follow now.
+func (s *pass) found(f *follow, registry digest.Digest) {
+	f.registry, f.asked, f.refusal, f.passedOver = registry, true, nil, false
+	if s.seen.digests == nil {
+		s.seen.digests = make(map[string]digest.Digest)
+	}
+	s.seen.digests[f.Reference] = registry
+}
+
+// gone notes that the registry does not have a follow any more.
+func (s *pass) gone(f *follow) {
+	f.registry, f.vanished, f.refusal, f.passedOver = "", true, nil, false
+	delete(s.seen.digests, f.Reference)
+}
+
+// dropExcluded ends the following of what turned out to be an excluded manifest.
+func (s *pass) dropExcluded() {
+	s.follows = slices.DeleteFunc(s.follows, func(f *follow) bool { return slices.Contains(s.Exclude, f.registry.String()) })
+}
+
+// keepDisplaced has what a pattern selected before contribute on where the
+// pattern has turned to a tag that is not to be had: a bad highest version must
+// not take away the one below it.
+func (s *pass) keepDisplaced() {
+	lacking, passed, had := make(map[int]int), make(map[int]int), make(map[int]bool) // by selector
+	followed := make(map[string]bool)
+	for _, f := range s.follows {
+		followed[f.Reference] = true
+		switch {
+		case f.release != nil:
+			had[f.Selector] = true
+		case f.passedOver:
+			passed[f.Selector]++
+		case f.ByPattern && !f.Named:
+			lacking[f.Selector]++
+		}
+	}
+	for selector, n := range passed {
+		if !had[selector] { // it chose nothing but what is no archive
+			lacking[selector] += n
+		}
+	}
+	before := s.Store.Following(s.Name)
+	for _, k := range s.kept {
+		if followed[k.Reference] || lacking[k.Selector] == 0 {
+			continue
+		}
+		f := s.follow(k, before)
+		if f.release == nil {
+			continue
+		}
+		f.standsIn = true
+		lacking[k.Selector]--
+		s.follows = append(s.follows, f)
+	}
+}
