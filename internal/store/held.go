@@ -99,7 +99,7 @@ func (s *Store) AcquireTree(layer digest.Digest) (*View, error) {
 // viewOf lays taken trees over each other. The view begins with one hold, the
 // caller's.
 func (s *Store) viewOf(releases []Release, trees []*tree) *View {
-	v := &View{overlay: newOverlay(trees), id: viewID(releases), releases: releases, trees: trees, loaded: &s.loaded}
+	v := &View{overlay: newOverlay(trees), id: viewID(releases), releases: releases, loaded: &s.loaded}
 	v.holders.Store(1)
 	return v
 }

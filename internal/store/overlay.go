@@ -7,14 +7,15 @@ import (
 	"strings"
 )
 
-// overlay is a list of trees laid over each other, the first on top: one map
+// overlay is a list of trees laid over each other, the first on top: one table
 // from path to what is served there.
 //
 // Trees are laid as folders are copied over each other from the lowest to the
 // highest: folders merge, an upper file replaces what is below it, a folder
 // whole, and an upper folder replaces a file.
 type overlay struct {
-	byPath   map[string]int32 // path → number of its node; "" is the root, node 0
+	trees    []*tree
+	byPath   pathTable // of nodes; "" is the root, node 0
 	nodes    []node
 	children []int32 // numbers of nodes, those of one folder side by side, by name
 	files    int
@@ -43,25 +44,26 @@ func newOverlay(trees []*tree) *overlay {
 		size = max(size, len(t.records)+1)
 	}
 	o := &overlay{
-		byPath: make(map[string]int32, size),
+		trees:  trees,
+		byPath: newPathTable(size),
 		nodes:  make([]node, 1, size),
 		stats:  make([]Coverage, len(trees)),
 	}
-	o.byPath[""] = 0
 	o.nodes[0] = node{tree: -1, rec: -1}
+	o.byPath.add(0, o.path)
 	// blockers are files that a folder above hides. They still hide what lies
 	// below them, as they would if the trees were copied one over the other.
 	blockers := make(map[string]bool)
 	for n, t := range trees {
-		o.lay(int32(n), trees, t, blockers)
+		o.lay(int32(n), t, blockers)
 	}
-	o.link(trees)
+	o.link()
 	return o
 }
 
 // lay puts tree number n below what is there. Records come sorted, so that a
 // folder comes before what is in it.
-func (o *overlay) lay(n int32, trees []*tree, t *tree, blockers map[string]bool) {
+func (o *overlay) lay(n int32, t *tree, blockers map[string]bool) {
 	hidden := make(map[string]bool) // folders of this tree below a file of a tree above
 	newBlockers := make(map[string]bool)
 	for rec := range t.records {
@@ -73,11 +75,11 @@ func (o *overlay) lay(n int32, trees []*tree, t *tree, blockers map[string]bool)
 				continue
 			}
 		}
-		if at, ok := o.byPath[path]; ok {
-			above := o.nodes[at].kind(trees)
+		if at, ok := o.find(path); ok {
+			above := o.nodes[at].kind(o.trees)
 			switch {
 			case r.kind == File:
-				o.cover(n, r, o.nodes[at].record(trees))
+				o.cover(n, r, o.nodes[at].record(o.trees))
 				if above == Dir {
 					newBlockers[path] = true
 				}
@@ -86,8 +88,8 @@ func (o *overlay) lay(n int32, trees []*tree, t *tree, blockers map[string]bool)
 			}
 			continue
 		}
-		o.byPath[path] = int32(len(o.nodes))
 		o.nodes = append(o.nodes, node{tree: n, rec: int32(rec)})
+		o.byPath.add(int32(len(o.nodes)-1), o.path)
 		if r.kind == File {
 			o.stats[n].Served++
 			o.files++
@@ -112,11 +114,11 @@ func (o *overlay) cover(n int32, r, by *record) {
 }
 
 // link gives each folder its children, sorted by name.
-func (o *overlay) link(trees []*tree) {
+func (o *overlay) link() {
 	parents := make([]int32, len(o.nodes))
 	for n := 1; n < len(o.nodes); n++ {
-		parent, _, _ := cutLast(o.nodes[n].path(trees))
-		parents[n] = o.byPath[parent]
+		parent, _, _ := cutLast(o.path(int32(n)))
+		parents[n], _ = o.find(parent) // each folder on the way has a node
 		o.nodes[parents[n]].hi++
 	}
 	var next int32
@@ -133,10 +135,16 @@ func (o *overlay) link(trees []*tree) {
 	}
 	for n := range o.nodes {
 		slices.SortFunc(o.children[o.nodes[n].lo:o.nodes[n].hi], func(a, b int32) int {
-			return strings.Compare(o.nodes[a].path(trees), o.nodes[b].path(trees))
+			return strings.Compare(o.path(a), o.path(b))
 		})
 	}
 }
+
+// find returns the number of the node at a path.
+func (o *overlay) find(path string) (int32, bool) { return o.byPath.find(path, o.path) }
+
+// path is the path of a node, "" of the root.
+func (o *overlay) path(n int32) string { return o.nodes[n].path(o.trees) }
 
 func (n *node) record(trees []*tree) *record {
 	if n.rec < 0 {

@@ -94,8 +94,13 @@ func (s *Store) desired(st *state) []ReleaseKey {
 	tags := make(map[string]bool)
 	for _, source := range s.options().Sources {
 		for _, c := range st.Following[source] {
-			tags[c.Tag] = true
-			keys = append(keys, ReleaseKey{source, c.Tag, c.Manifest})
+			// A source that was taken out of the configuration for a while may have
+			// lost releases.
+			k := ReleaseKey{source, c.Tag, c.Manifest}
+			if st.release(k) != nil {
+				tags[c.Tag] = true
+				keys = append(keys, k)
+			}
 		}
 	}
 	for _, c := range st.Following[ImportSource] {
@@ -258,7 +263,7 @@ func (v *View) date(now time.Time, before *View) {
 		if before == nil || r == nil || r.kind != File {
 			continue
 		}
-		if at, ok := before.byPath[nd.path(v.trees)]; ok {
+		if at, ok := before.find(nd.path(v.trees)); ok {
 			if old := &before.nodes[at]; old.kind(before.trees) == File && old.record(before.trees).sum == r.sum {
 				nd.since = old.since
 			}

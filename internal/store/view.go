@@ -17,8 +17,7 @@ import (
 type View struct {
 	*overlay
 	id       string
-	releases []Release // top first
-	trees    []*tree   // of the releases, in the same order
+	releases []Release // top first; of each the tree with the same number
 
 	loaded   *loadedTrees
 	holders  atomic.Int64 // one is the store's own, for as long as it hands the view out
@@ -70,7 +69,7 @@ func (v *View) Files() (files int, bytes int64) { return v.files, v.bytes }
 // Lookup finds a path: slash-separated, clean, without a slash at either end;
 // "" is the root.
 func (v *View) Lookup(path string) (Entry, bool) {
-	n, ok := v.byPath[path]
+	n, ok := v.find(path)
 	if !ok {
 		return Entry{}, false
 	}
