@@ -36,13 +36,8 @@ func newVariants(cfg *config.Config, st *store.Store, log *slog.Logger) (*varian
 		v.store = nil
 		return v, nil
 	}
-	v.swaps <- struct{}{}
-	st.OnSwap(func(*store.View) {
-		select {
-		case v.swaps <- struct{}{}:
-		default:
-		}
-	})
+	v.wake()
+	st.OnSwap(func(*store.View) { v.wake() })
 	return v, nil
 }
 
@@ -58,9 +53,34 @@ func (v *variants) run(ctx context.Context) {
 			return
 		case <-v.swaps:
 		}
-		if err := v.make(ctx); err != nil && !errors.Is(err, context.Canceled) {
+		v.makeUntilSwap(ctx)
+	}
+}
+
+// makeUntilSwap holds the view no longer than it is the served one: what is
+// left of it is of little use then, and its trees are to go.
+func (v *variants) makeUntilSwap(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan error, 1)
+	go func() { done <- v.make(ctx) }()
+	select {
+	case err := <-done:
+		if err != nil && !errors.Is(err, context.Canceled) {
 			v.log.Warn("Compressed variants are incomplete; files are served as they are", "error", err)
 		}
+	case <-v.swaps:
+		cancel()
+		<-done
+		v.wake() // for the new view
+	}
+	cancel()
+}
+
+// wake has the variants of the served view made.
+func (v *variants) wake() {
+	select {
+	case v.swaps <- struct{}{}:
+	default:
 	}
 }
 
