@@ -15,6 +15,7 @@ LDFLAGS  := -s -w -X main.version=$(VERSION) -X main.revision=$(REVISION)
 # The tests of this many packages run at a time: each may start registries.
 PACKAGES_AT_A_TIME ?= 2
 BENCH    ?= .
+ROUNDS   ?= 5
 FUZZTIME ?= 30s
 
 # Prints the path of a test tool, built first if it is missing.
@@ -51,8 +52,14 @@ test: tools ## Run all tests with the race detector, against real registries
 	go test -race -timeout 20m -p $(PACKAGES_AT_A_TIME) ./...
 
 .PHONY: bench
-bench: ## Run the benchmarks; BENCH=regexp picks some
-	go test -run '^$$' -bench '$(BENCH)' -benchmem -timeout 60m -p 1 ./...
+bench: build tools ## Measure against nginx, Caddy, oras and tar (10 minutes); BENCH=regexp picks cells
+	test/deps.sh nginx caddy wrk nghttp2-client curl
+	go run ./test/bench -cells '$(BENCH)' -rounds $(ROUNDS)
+
+.PHONY: bench-large
+bench-large: build tools ## The same with a tree of 60,000 files and 4 GB, and longer loads (40 minutes)
+	test/deps.sh nginx caddy wrk nghttp2-client curl
+	go run ./test/bench -cells '$(BENCH)' -rounds $(ROUNDS) -time 5s -large
 
 .PHONY: torture
 torture: tools ## Tests at full length (SPECMAN_TORTURE=1), then each fuzz target for FUZZTIME
