@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/specman/specman/internal/human"
 	"github.com/specman/specman/internal/store"
 )
 
@@ -137,7 +138,7 @@ func listingPage(at place, folder store.Entry, view string) []byte {
 			r.Href += "/"
 			folders++
 		} else {
-			r.Size = byteSize(c.entry.Size)
+			r.Size = human.Bytes(c.entry.Size)
 			files++
 			bytesTotal += c.entry.Size
 		}
@@ -146,7 +147,7 @@ func listingPage(at place, folder store.Entry, view string) []byte {
 		}
 		data.Rows = append(data.Rows, r)
 	}
-	data.Summary = fmt.Sprintf("%s, %s, %s", plural(folders, "folder"), plural(files, "file"), byteSize(bytesTotal))
+	data.Summary = fmt.Sprintf("%s, %s, %s", plural(folders, "folder"), plural(files, "file"), human.Bytes(bytesTotal))
 	for n, release := range at.view.Releases() {
 		if n == maxListedReleases {
 			data.Releases = append(data.Releases, fmt.Sprintf("and %d more", len(at.view.Releases())-n))
@@ -180,18 +181,6 @@ func crumbsOf(full string) []crumb {
 		crumbs = append(crumbs, c)
 	}
 	return crumbs
-}
-
-func byteSize(n int64) string {
-	if n < 1024 {
-		return strconv.FormatInt(n, 10) + " B"
-	}
-	value, unit := float64(n)/1024, 0
-	for value >= 1023.95 && unit < 3 {
-		value /= 1024
-		unit++
-	}
-	return strconv.FormatFloat(value, 'f', 1, 64) + " " + []string{"KiB", "MiB", "GiB", "TiB"}[unit]
 }
 
 func plural(n int, what string) string {
