@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -24,6 +25,9 @@ func lock(ctx context.Context, dir string, wait time.Duration, log *slog.Logger)
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if errors.Is(err, unix.EROFS) {
 		f, err = os.Open(path) // what is held can still be served
+	}
+	if errors.Is(err, fs.ErrPermission) {
+		return nil, fmt.Errorf("open the lock of the store: %w: %s", err, whose(dir, path))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open the lock of the store: %w", err)
@@ -57,6 +61,15 @@ func lock(ctx context.Context, dir string, wait time.Duration, log *slog.Logger)
 			return nil, fmt.Errorf("lock %s: %w", path, ctx.Err())
 		}
 	}
+}
+
+// whose says to whom a store belongs that this process may not use.
+func whose(dir, path string) string {
+	var st unix.Stat_t
+	if err := unix.Stat(path, &st); err != nil {
+		return fmt.Sprintf("it must be uid %d's", os.Getuid())
+	}
+	return fmt.Sprintf("the store is uid %d's and this is uid %d: run as that user, or `chown -R %d %s`", st.Uid, os.Getuid(), os.Getuid(), dir)
 }
 
 func holder(f *os.File) string {
