@@ -92,6 +92,13 @@ func (g *sources) Trigger() {
 	}
 }
 
+// TriggerRepair has the sources polled soon, because a client has met damage.
+func (g *sources) TriggerRepair() {
+	for _, p := range g.all() {
+		p.TriggerRepair()
+	}
+}
+
 // Status returns what is known of each source, the top of the view first.
 func (g *sources) Status() []poller.Status {
 	var all []poller.Status

@@ -148,7 +148,7 @@ func (s *service) webOptions(st *store.Store, group *sources, v *variants) https
 		Why: group.whyNothing,
 		OnDamage: func(v *store.View, e store.Entry) {
 			st.Damaged(v, e)
-			group.Trigger() // a sync fetches a damaged tree anew
+			group.TriggerRepair() // a sync fetches a damaged tree anew
 		},
 	}
 }

@@ -16,6 +16,9 @@ var ErrEnded = errors.New("polling has ended: the service ends, or its configura
 // credentials are looked at for a change.
 const watchInterval = 2 * time.Second
 
+// repairPause is how long after a sync began damage asks for another.
+const repairPause = time.Minute
+
 // Poller polls one source. Its methods are safe for concurrent use.
 type Poller struct {
 	Config
@@ -27,9 +30,10 @@ type Poller struct {
 	wake  chan struct{} // capacity 1: there are requests
 	ended chan struct{} // closed when Run has ended
 
-	mu       sync.Mutex
-	requests []request
-	status   Status
+	mu        sync.Mutex
+	requests  []request
+	status    Status
+	backedOff bool // the wait is one after a failure
 }
 
 // request is somebody who wants a sync now, and may wait for its outcome.
@@ -64,7 +68,7 @@ func (p *Poller) Run(ctx context.Context) {
 		fingerprint := p.Source.Fingerprint()
 		outcome := p.Once(ctx, force)
 		wait := pace.next(p, outcome)
-		p.setNext(time.Now().Add(wait))
+		p.setNext(time.Now().Add(wait), pace.failures > 0)
 		for _, r := range waiting {
 			r.done <- outcome
 		}
@@ -108,6 +112,18 @@ func (p *Poller) Trigger() {
 	select {
 	case p.wake <- struct{}{}:
 	default:
+	}
+}
+
+// TriggerRepair asks for a sync because a client has met damage. Other than
+// Trigger it keeps to the back-off, and to one sync a minute: what a client asks
+// for, and how often, must not come out at the registry.
+func (p *Poller) TriggerRepair() {
+	p.mu.Lock()
+	due := !p.backedOff && time.Since(p.status.LastAttempt) >= repairPause
+	p.mu.Unlock()
+	if due {
+		p.Trigger()
 	}
 }
 

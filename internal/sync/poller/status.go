@@ -85,9 +85,9 @@ func (p *Poller) Status() Status {
 	return p.status // its slices are replaced, never changed
 }
 
-func (p *Poller) setNext(at time.Time) {
+func (p *Poller) setNext(at time.Time, backedOff bool) {
 	p.mu.Lock()
-	p.status.NextAttempt = at.UTC()
+	p.status.NextAttempt, p.backedOff = at.UTC(), backedOff
 	p.mu.Unlock()
 	p.Metrics.next(p.Name, at)
 }
