@@ -74,9 +74,10 @@ func (s *specman) flags() []string {
 	return flags
 }
 
-// command is `specman args…` with the installation's settings.
+// command is `specman args…` with the installation's settings; what args say
+// comes later, and counts.
 func (s *specman) command(ctx context.Context, args ...string) *exec.Cmd {
-	line := append(append([]string{s.build.program(s.t)}, args...), s.flags()...)
+	line := slices.Concat([]string{s.build.program(s.t), args[0]}, s.flags(), args[1:])
 	if s.umask != "" {
 		line = append([]string{"sh", "-c", "umask " + s.umask + `; exec "$@"`, "sh"}, line...)
 	}
