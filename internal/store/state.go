@@ -92,7 +92,8 @@ type Event struct {
 	Kind    string    `json:"kind"` // start, release, swap, failure, refused, rollback, pin, unpin, forget, removed, damage
 	Source  string    `json:"source,omitempty"`
 	Message string    `json:"message"`
-	// Count is how many times in a row this happened, the last of them At.
+	// Count is how many times this happened with nothing but its like between,
+	// the last of them At.
 	Count int `json:"count"`
 }
 
@@ -118,13 +119,29 @@ func (s *state) release(key ReleaseKey) *Release {
 
 func (s *state) event(at time.Time, kind, source, format string, args ...any) {
 	e := Event{At: at.UTC(), Kind: kind, Source: source, Message: fmt.Sprintf(format, args...), Count: 1}
-	// A registry that is down for days must not push out all that went before.
-	if n := len(s.Events) - 1; n >= 0 && s.Events[n].Kind == kind && s.Events[n].Source == source && s.Events[n].Message == e.Message {
-		e.Count += s.Events[n].Count
-		s.Events = s.Events[:n]
+	// Registries that are down for days must not push out all that went before,
+	// also where several say the same in turn, or one never the same twice.
+	for n := len(s.Events) - 1; n >= 0 && s.Events[n].Kind == kind; n-- {
+		if s.Events[n].Source == source && s.Events[n].Message == e.Message {
+			e.Count += s.Events[n].Count
+			s.Events = slices.Delete(s.Events, n, n+1)
+			break
+		}
 	}
 	s.Events = append(s.Events, e)
-	s.Events = s.Events[max(0, len(s.Events)-maxEvents):]
+	if len(s.Events) > maxEvents {
+		failures := 0
+		for _, old := range s.Events {
+			if old.Kind == "failure" {
+				failures++
+			}
+		}
+		drop := 0
+		if failures > maxEvents/2 {
+			drop = slices.IndexFunc(s.Events, func(old Event) bool { return old.Kind == "failure" })
+		}
+		s.Events = slices.Delete(s.Events, drop, drop+1)
+	}
 }
 
 // readState reads the state of a store. Where state.json cannot be read as
