@@ -80,6 +80,28 @@ func syncPath(path string) error {
 	return nil
 }
 
+// makeFolder makes a folder and those above it, each durable in the one above:
+// what is flushed in a folder is lost with it all the same.
+func makeFolder(path string) error {
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return nil
+	}
+	parent := filepath.Dir(path)
+	if parent != path {
+		if err := makeFolder(parent); err != nil {
+			return err
+		}
+	}
+	if err := os.MkdirAll(path, 0o755); err != nil {
+		return err
+	}
+	// One that may be written but not read cannot be flushed by this uid.
+	if err := syncPath(parent); !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	return nil
+}
+
 // writeFileDurably replaces a file so that after a crash the old or the new
 // content is there, whole. What was there before stays as previous, if that is
 // not empty.

@@ -140,12 +140,21 @@ func (s *Store) putAside(layer digest.Digest) (held bool, err error) {
 		return false, spaceError(err)
 	}
 	if err := os.Rename(filepath.Join(s.dir, treesFolder, treeName(layer)), filepath.Join(aside, "tree")); err != nil {
-		return false, err
+		os.Remove(aside)
+		return false, spaceError(err)
 	}
 	step("gc: renamed")
 	delete(s.orphans, layer)
-	if s.loaded.replaced(layer, aside) {
-		return true, nil
+	return s.removeAside(layer, aside)
+}
+
+// removeAside removes a folder of staging that was a layer's tree, once nobody
+// reads it any more. It reports whether somebody does.
+func (s *Store) removeAside(layer digest.Digest, aside string) (held bool, err error) {
+	// A power cut must not undo the renaming and yet keep the removal.
+	err = syncPath(filepath.Join(s.dir, treesFolder))
+	if held = s.loaded.replaced(layer, aside); held || err != nil {
+		return held, err
 	}
 	return false, os.RemoveAll(aside)
 }

@@ -2,9 +2,7 @@ package store
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -14,6 +12,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -84,7 +83,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 		return nil, err
 	}
 	for _, folder := range []string{dir, filepath.Join(dir, treesFolder), filepath.Join(dir, stagingFolder)} {
-		if err := os.MkdirAll(folder, 0o755); err != nil {
+		if err := makeFolder(folder); err != nil {
 			return nil, fmt.Errorf("open the store: %w: store.dir must be a folder that uid %d may write", err, os.Getuid())
 		}
 	}
@@ -113,6 +112,11 @@ func (s *Store) recover() error {
 	left, err := os.ReadDir(filepath.Join(s.dir, stagingFolder))
 	if err != nil {
 		return err
+	}
+	// What a process that was killed has renamed is there, but not for certain yet:
+	// a state must not name it, nor staging be emptied of what had its name before.
+	if err := syncPath(filepath.Join(s.dir, treesFolder)); err != nil {
+		s.log.Warn("cannot make certain what an earlier run left", "error", err)
 	}
 	for _, e := range left {
 		// A leftover that cannot be removed harms nothing but space.
@@ -224,21 +228,13 @@ func (s *Store) HasTree(layer digest.Digest) bool {
 func (s *Store) publish(folder string, layer digest.Digest) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	final := filepath.Join(s.dir, treesFolder, treeName(layer))
-	repaired := false
-	if _, err := os.Lstat(final); err == nil {
-		if repaired, err = s.putAside(layer); err != nil {
-			return fmt.Errorf("put the damaged tree of %s aside: %w", layer, err)
-		}
-	} else if !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("publish the tree of %s: %w", layer, err)
-	}
-	if err := os.Rename(filepath.Join(s.dir, folder), final); err != nil {
-		return fmt.Errorf("publish the tree of %s: %w", layer, err)
+	repaired, err := s.giveName(folder, layer)
+	if err != nil {
+		return fmt.Errorf("publish the tree of %s: %w", layer, spaceError(err))
 	}
 	step("tree: renamed")
-	if err := syncPath(filepath.Dir(final)); err != nil {
-		return fmt.Errorf("publish the tree of %s: %w", layer, err)
+	if err := syncPath(filepath.Join(s.dir, treesFolder)); err != nil {
+		return fmt.Errorf("publish the tree of %s: %w", layer, spaceError(err))
 	}
 	step("tree: published")
 	s.touched()
@@ -246,6 +242,26 @@ func (s *Store) publish(folder string, layer digest.Digest) error {
 		return s.reload()
 	}
 	return nil
+}
+
+// giveName renames a folder of staging to a layer's final name. A damaged tree
+// that has it changes places with the new one, so that whoever looks, at any
+// moment and after a power cut, finds one of the two. It reports whether somebody
+// reads the old one.
+func (s *Store) giveName(folder string, layer digest.Digest) (held bool, err error) {
+	from, final := filepath.Join(s.dir, folder), filepath.Join(s.dir, treesFolder, treeName(layer))
+	err = unix.Renameat2(unix.AT_FDCWD, from, unix.AT_FDCWD, final, unix.RENAME_EXCHANGE)
+	if err == nil {
+		return s.removeAside(layer, from)
+	}
+	// Mostly nothing has the name. A file system that cannot exchange (NFS) has a
+	// moment in which nothing has it.
+	if _, err := os.Lstat(final); err == nil {
+		if held, err = s.putAside(layer); err != nil {
+			return false, fmt.Errorf("put the damaged tree aside: %w", err)
+		}
+	}
+	return held, os.Rename(from, final)
 }
 
 // reload serves the same view anew, from the trees that are on disk now.
