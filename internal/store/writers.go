@@ -18,6 +18,9 @@ const (
 	// checkEvery is how many bytes may be written between two looks at the
 	// free space.
 	checkEvery = 64 << 20
+	// flushEvery is how many bytes may be written before the kernel is told to
+	// write them out.
+	flushEvery = 32 << 20
 )
 
 // writers put files below a root from a few goroutines, so that reading the
@@ -35,9 +38,11 @@ type writers struct {
 	pending sync.WaitGroup // jobs not done
 	running sync.WaitGroup // goroutines not ended
 
-	mu      sync.Mutex
-	err     error
-	written int64 // since the last check
+	mu        sync.Mutex
+	err       error
+	written   int64 // since the last check
+	unflushed int64 // since the last early flush
+	flushing  bool
 }
 
 // job is one file. Its content comes in blocks, which go back to the pool.
@@ -174,15 +179,13 @@ func (w *writers) create(name string) (*os.File, error) {
 	return w.root.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o444)
 }
 
-// finishFile starts the write-back, which shortens the flush at the end, and
-// gives the file its mode whatever the umask is.
+// finishFile gives the file its mode whatever the umask is.
 func finishFile(f *os.File) error {
-	// Advice only: some file systems do not know it, and the flush is what counts.
-	_ = unix.SyncFileRange(int(f.Fd()), 0, 0, unix.SYNC_FILE_RANGE_WRITE)
 	return errors.Join(f.Chmod(0o444), f.Close())
 }
 
-// count looks at the free space now and then.
+// count looks at the free space, and has the kernel write out what is there,
+// now and then.
 func (w *writers) count(n int) error {
 	w.mu.Lock()
 	w.written += int64(n)
@@ -190,11 +193,30 @@ func (w *writers) count(n int) error {
 	if due {
 		w.written = 0
 	}
+	if w.unflushed += int64(n); w.unflushed >= flushEvery && !w.flushing {
+		w.unflushed, w.flushing = 0, true
+		w.running.Go(w.flushEarly)
+	}
 	w.mu.Unlock()
 	if due {
 		return w.check()
 	}
 	return nil
+}
+
+// flushEarly keeps the disk busy while the archive is read, so that little is
+// left for the flush at the end. It flushes many files at a time: telling the
+// kernel of each (sync_file_range) cost a fifth of all processor time. This is
+// advice only, with a descriptor of its own: what cannot be written is told to
+// the flusher's descriptor too, and that one counts.
+func (w *writers) flushEarly() {
+	if folder, err := w.root.Open("."); err == nil {
+		_ = unix.Syncfs(int(folder.Fd()))
+		folder.Close()
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.flushing = false
 }
 
 func (w *writers) fail(err error) {
