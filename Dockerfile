@@ -24,7 +24,7 @@ COPY internal internal
 RUN CGO_ENABLED=0 GOOS=${TARGETOS} GOARCH=${TARGETARCH} \
     go build -trimpath -buildvcs=false -tags timetzdata \
       -ldflags "-s -w -X main.version=${VERSION} -X main.revision=${REVISION}" \
-      -o /out/specman ./cmd/specman \
+      -o /out/usr/bin/specman ./cmd/specman \
  && mkdir -p /out/etc/specman /out/etc/ssl/certs /out/var/lib /state \
  && cp /etc/ssl/certs/ca-certificates.crt /out/etc/ssl/certs/ \
  && cp LICENSE /out/LICENSE \
@@ -46,7 +46,9 @@ COPY --from=build /out /
 COPY --from=build --chown=65532:65532 /state /var/lib/specman
 USER 65532:65532
 VOLUME /var/lib/specman
+# For `kubectl exec specman-0 -- specman status`.
+ENV PATH=/usr/bin
 # The tree over TLS; metrics, health and status.
 EXPOSE 8443 8080
-ENTRYPOINT ["/specman"]
+ENTRYPOINT ["/usr/bin/specman"]
 CMD ["serve"]

@@ -44,7 +44,9 @@ lint: ## Check formatting, go vet and staticcheck (staticcheck.conf)
 	@unformatted=$$(gofmt -l cmd deploy examples internal test); \
 	if [[ -n $$unformatted ]]; then echo "not formatted, run gofmt -w on:"; echo "$$unformatted"; exit 1; fi
 	go vet ./...
+	go vet -tags kube ./test/image ./test/kube/...
 	"$$($(TOOL) staticcheck)" ./...
+	"$$($(TOOL) staticcheck)" -tags kube ./test/image ./test/kube/...
 
 .PHONY: test
 test: tools ## Run all tests with the race detector, against real registries
@@ -65,6 +67,10 @@ bench-large: build tools ## The same with a tree of 60,000 files and 4 GB, and l
 torture: tools ## Tests at full length (SPECMAN_TORTURE=1), then each fuzz target for FUZZTIME
 	SPECMAN_TORTURE=1 go test -race -count 1 -timeout 80m -p 1 ./...
 	test/fuzz.sh $(FUZZTIME)
+
+.PHONY: test-kube
+test-kube: ## Prove image and chart on a real Kubernetes: with a node as root, else its control plane (10 minutes at first)
+	test/kube/run.sh
 
 ##@ Packages
 .PHONY: image

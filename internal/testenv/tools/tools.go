@@ -78,16 +78,13 @@ func Build(ctx context.Context, name string) (string, error) {
 	if !ok {
 		return "", fmt.Errorf("no tool is called %q; there are %s", name, strings.Join(Names(), ", "))
 	}
-	root, err := checkout()
+	root, err := Checkout()
 	if err != nil {
 		return "", err
 	}
-	cache := os.Getenv(dirVariable)
-	if cache == "" {
-		cache = filepath.Join(root, ".cache", "tools")
-	}
-	if cache, err = filepath.Abs(cache); err != nil {
-		return "", fmt.Errorf("the folder named by %s: %w", dirVariable, err)
+	cache, err := cacheDir()
+	if err != nil {
+		return "", err
 	}
 	moduleDir := filepath.Join(root, "test", "tools", t.module)
 	key, err := t.key(moduleDir)
@@ -167,9 +164,26 @@ func (t tool) build(ctx context.Context, moduleDir, program string) error {
 	return os.Rename(result, program)
 }
 
-// checkout finds the project's root above the working directory: go test runs
+// cacheDir is the absolute path of the folder with all that was built or fetched.
+func cacheDir() (string, error) {
+	cache := os.Getenv(dirVariable)
+	if cache == "" {
+		root, err := Checkout()
+		if err != nil {
+			return "", err
+		}
+		return filepath.Join(root, ".cache", "tools"), nil
+	}
+	cache, err := filepath.Abs(cache)
+	if err != nil {
+		return "", fmt.Errorf("the folder named by %s: %w", dirVariable, err)
+	}
+	return cache, nil
+}
+
+// Checkout finds the project's root above the working directory: go test runs
 // each package's tests in the package's own folder.
-func checkout() (string, error) {
+func Checkout() (string, error) {
 	start, err := os.Getwd()
 	if err != nil {
 		return "", err
