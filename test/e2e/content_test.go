@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -230,32 +229,4 @@ func (b *bulk) check(path string, body []byte) (version string, err error) {
 func firstLine(s string) string {
 	line, _, _ := strings.Cut(s, "\n")
 	return line
-}
-
-// reset answers a request with nothing but the end of its connection.
-func reset(w http.ResponseWriter) {
-	if conn, _, err := http.NewResponseController(w).Hijack(); err == nil {
-		conn.Close()
-	}
-}
-
-// requests counts what went through a gateway.
-type requests struct {
-	mu   sync.Mutex
-	seen []string // "HEAD /v2/…", in their order
-}
-
-func (r *requests) add(line string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.seen = append(r.seen, line)
-}
-
-// take returns what was seen since the last call.
-func (r *requests) take() []string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	seen := r.seen
-	r.seen = nil
-	return seen
 }

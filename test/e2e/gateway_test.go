@@ -5,6 +5,7 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -60,4 +61,32 @@ func (g *gateway) open() { g.closed.Store(false) }
 // repository is the source's, through the gateway.
 func (g *gateway) repository() string {
 	return g.server.Listener.Addr().String() + "/" + manifestRepository
+}
+
+// reset answers a request with nothing but the end of its connection.
+func reset(w http.ResponseWriter) {
+	if conn, _, err := http.NewResponseController(w).Hijack(); err == nil {
+		conn.Close()
+	}
+}
+
+// requests counts what went through a gateway.
+type requests struct {
+	mu   sync.Mutex
+	seen []string // "HEAD /v2/…", in their order
+}
+
+func (r *requests) add(line string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.seen = append(r.seen, line)
+}
+
+// take returns what was seen since the last call.
+func (r *requests) take() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	seen := r.seen
+	r.seen = nil
+	return seen
 }

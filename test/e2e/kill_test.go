@@ -71,9 +71,15 @@ func (r *rig) served(client *http.Client) string {
 	return version
 }
 
-// assertNothingUnfinished says that the start has cleaned up after the end before.
+// assertNothingUnfinished says that the start has cleaned up after the end before:
+// staging is empty, and nothing half written lies anywhere else.
 func (r *rig) assertNothingUnfinished() {
 	r.t.Helper()
+	for _, pattern := range []string{".state*", "trees/.*", "trees/*/.*"} {
+		found, err := filepath.Glob(filepath.Join(r.dir, pattern))
+		require.NoError(r.t, err)
+		require.Empty(r.t, found)
+	}
 	eventually(r.t, func() error { // what is being deleted now lies there for moments
 		left, err := os.ReadDir(filepath.Join(r.dir, "staging"))
 		if err == nil && len(left) > 0 {
@@ -174,7 +180,7 @@ func (r *rig) left() string {
 	if count("staging/gone-*") > 0 {
 		what = append(what, "a tree that is going")
 	}
-	if count(".state*") > 0 {
+	if count("staging/*state*") > 0 {
 		what = append(what, "a state that is being written")
 	}
 	if count("variants/.*") > 0 {
