@@ -128,18 +128,19 @@ func TestARefusalOutlivesARestartAndNotAPolicy(t *testing.T) {
 	require.NoError(t, s.Close())
 	s = open()
 	defer s.Close()
-	for name, row := range map[string]struct {
+	for _, row := range []struct {
+		name    string
 		change  func(*Config)
 		fetches bool
 	}{
-		"a restart":        {func(*Config) {}, false},
-		"another interval": {func(c *Config) { c.Interval, c.MaxReleases = time.Hour, 3 }, false},
-		"another limit":    {func(c *Config) { c.Limits.FileBytes = 7 }, true},
-		"another gate":     {func(c *Config) { c.Gate.RequirePaths = []string{"/a"} }, true},
-		"another title":    {func(c *Config) { c.Archive = "other.tgz" }, true},
-		"named now":        {func(c *Config) { c.Select = selectors(t, "1.0.0") }, true},
+		{"a restart", func(*Config) {}, false},
+		{"another interval", func(c *Config) { c.Interval, c.MaxReleases = time.Hour, 3 }, false},
+		{"another limit", func(c *Config) { c.Limits.FileBytes = 7 }, true},
+		{"another gate", func(c *Config) { c.Gate.RequirePaths = []string{"/a"} }, true},
+		{"another title", func(c *Config) { c.Archive = "other.tgz" }, true},
+		{"named now", func(c *Config) { c.Select = selectors(t, "1.0.0") }, true},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(row.name, func(t *testing.T) {
 			r := newRigOn(t, s, reg, row.change)
 			reg.asked()
 			want := Noop
@@ -292,6 +293,19 @@ func TestWhatIsDisplacedStandsIn(t *testing.T) {
 			assert.Empty(t, r.state("2.0.0"))
 			assert.True(t, r.poller.Status().Current)
 		})
+	}
+}
+
+func TestWhatAPatternPassesOverTakesNothingAway(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.Select = selectors(t, "semver:^2", "1.0.0") })
+	r.registry.push(t, "1.0.0", day(1), files{"a": "one"})
+	r.registry.push(t, "2.0.0", day(2), files{"a": "two"})
+	r.sync()
+	r.registry.put(t, "2.1.0", &oci.Manifest{ConfigMediaType: "application/vnd.cncf.helm.config.v1+json"})
+	for range 2 {
+		assert.NotEqual(t, Failed, r.sync().Result)
+		assert.Equal(t, PassedOver, r.state("2.1.0"))
+		r.serves(files{"a": "two"})
 	}
 }
 

@@ -116,7 +116,10 @@ func absent(what string) error {
 func (r *registry) Tags(context.Context) ([]string, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return slices.Clone(r.tags), r.call("tags")
+	if err := r.call("tags"); err != nil {
+		return nil, err
+	}
+	return slices.Clone(r.tags), nil
 }
 
 func (r *registry) Resolve(_ context.Context, reference string) (ocispec.Descriptor, error) {

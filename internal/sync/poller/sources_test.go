@@ -71,6 +71,18 @@ func TestSeveralSources(t *testing.T) {
 		r["low"].serves(files{"a": "low", "top": ""})
 		assert.Equal(t, Noop, r["low"].sync().Result)
 	})
+	t.Run("one that selects what is not there yet keeps what it had", func(t *testing.T) {
+		s, r := several(t, "top", "low")
+		for name := range r {
+			r[name].sync()
+		}
+		other := newRigOn(t, s, r["top"].registry, func(c *Config) { c.Name, c.Select = "top", selectors(t, "0.0.0") })
+		assert.Equal(t, Failed, other.sync().Result)
+		other.serves(files{"a": "top", "low": "one"})
+		other.registry.push(t, "0.0.0", day(2), files{"a": "mine"})
+		other.sync()
+		other.serves(files{"a": "mine", "low": "one", "top": ""})
+	})
 	t.Run("one renamed contributes under its new name", func(t *testing.T) {
 		s, r := several(t, "old", "low")
 		for name := range r {
