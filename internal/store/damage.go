@@ -26,8 +26,17 @@ func (t *tree) readDamage(folder string) error {
 		return err
 	}
 	damaged := make(map[int32]bool)
-	for line := range strings.Lines(string(data)) {
-		if rec, ok := t.find(unescape(strings.TrimSuffix(line, "\n"))); ok {
+	lines, ok := unseal(data)
+	if !ok {
+		// The disk has harmed this, too. Nobody knows what was in it, so look again.
+		for rec := range t.records {
+			if r := &t.records[rec]; r.kind == File && r.real == int32(rec) && t.check(int32(rec)) != "" {
+				damaged[int32(rec)] = true
+			}
+		}
+	}
+	for line := range strings.Lines(string(lines)) {
+		if rec, found := t.find(unescape(strings.TrimSuffix(line, "\n"))); ok && found {
 			damaged[rec] = true
 		}
 	}
@@ -61,12 +70,15 @@ func (s *Store) markDamaged(t *tree, records ...int32) {
 			"cure", "the next sync fetches the tree anew; `specman verify --repair` does it now")
 	}
 	t.damaged.Store(&damaged)
+	if !s.loaded.named(t) {
+		return // a repaired tree has its name by now, or none: the note would be of another
+	}
 	var lines strings.Builder
 	for _, rec := range slices.Sorted(maps.Keys(damaged)) {
 		lines.WriteString(escape(t.path(rec)) + "\n")
 	}
 	path := filepath.Join(s.dir, treesFolder, treeName(t.layer), damageFile)
-	if err := writeFileDurably(path, "", []byte(lines.String())); err != nil {
+	if err := s.writeFileDurably(path, "", seal([]byte(lines.String()))); err != nil {
 		s.log.Warn("The damage cannot be noted on disk; a restart would find it anew", "error", err)
 	}
 }

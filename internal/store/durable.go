@@ -104,9 +104,9 @@ func makeFolder(path string) error {
 
 // writeFileDurably replaces a file so that after a crash the old or the new
 // content is there, whole. What was there before stays as previous, if that is
-// not empty.
-func writeFileDurably(path, previous string, data []byte) error {
-	temp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
+// not empty. What a crash leaves unfinished is in staging.
+func (s *Store) writeFileDurably(path, previous string, data []byte) error {
+	temp, err := os.CreateTemp(filepath.Join(s.dir, stagingFolder), filepath.Base(path)+"-*")
 	if err != nil {
 		return err
 	}

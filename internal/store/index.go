@@ -115,12 +115,11 @@ func (x *index) write(w io.Writer) error {
 // parseIndex reads what write wrote. It returns an error that wraps errIndex
 // for anything else, down to the last byte.
 func parseIndex(data []byte) (*index, error) {
-	cut := bytes.LastIndexByte(bytes.TrimSuffix(data, []byte("\n")), '\n') + 1
-	sum := sha256.Sum256(data[:cut])
-	if string(data[cut:]) != "sha256\t"+hex.EncodeToString(sum[:])+"\n" {
+	lines, ok := unseal(data)
+	if !ok {
 		return nil, fmt.Errorf("%w: its checksum does not match", errIndex)
 	}
-	body, ok := bytes.CutPrefix(data[:cut], []byte(indexHeader+"\n"))
+	body, ok := bytes.CutPrefix(lines, []byte(indexHeader+"\n"))
 	if !ok {
 		return nil, fmt.Errorf("%w: it does not begin with %q", errIndex, indexHeader)
 	}
@@ -140,11 +139,11 @@ func parseIndex(data []byte) (*index, error) {
 			err = b.dir(f[1], parseInt(f[2]))
 		case f[0] == "f" && len(f) == 5:
 			var sum [sha256.Size]byte
-			if n, _ := hex.Decode(sum[:], []byte(f[4])); n != len(sum) {
+			if len(f[4]) != hex.EncodedLen(len(sum)) {
 				err = errors.New("bad sha256")
-				break
+			} else if _, err = hex.Decode(sum[:], []byte(f[4])); err == nil {
+				err = b.file(f[1], parseInt(f[2]), parseInt(f[3]), sum)
 			}
-			err = b.file(f[1], parseInt(f[2]), parseInt(f[3]), sum)
 		case f[0] == "a" && len(f) == 3:
 			aliases = append(aliases, alias{f[1], f[2]})
 		case f[0] == "l" && len(f) == 4:
@@ -165,7 +164,11 @@ func parseIndex(data []byte) (*index, error) {
 			return nil, fmt.Errorf("%w: %w", errIndex, err)
 		}
 	}
-	return b.finish()
+	x, err := b.finish()
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errIndex, err)
+	}
+	return x, nil
 }
 
 func parseInt(s string) int64 {

@@ -68,6 +68,13 @@ func (l *loadedTrees) replaced(layer digest.Digest, aside string) bool {
 	return true
 }
 
+// named says whether a held tree still is the one that its layer names.
+func (l *loadedTrees) named(t *tree) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.trees[t.layer] == t
+}
+
 // inUse says whether a view has the tree.
 func (l *loadedTrees) inUse(layer digest.Digest) bool {
 	l.mu.Lock()

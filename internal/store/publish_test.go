@@ -51,3 +51,52 @@ func TestATreeIsThereWhileItIsReplaced(t *testing.T) {
 	close(quit)
 	asking.Wait()
 }
+
+// Who still reads a tree that was replaced may find more damage in it. That says
+// nothing of the tree that has its name now.
+func TestDamageOfAReplacedTreeIsNotItsSuccessors(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir)
+	files := content{"a": "aaa", "b": "bbb"}
+	follow(t, s, hold(t, s, "1.0.0", files))
+	rot(t, dir, files, "a")
+	_, err := s.Verify(context.Background(), VerifyOptions{})
+	require.NoError(t, err)
+	held := s.Acquire()
+	aside := stage(t, s, layerFor(files), files)
+	require.NoError(t, aside.Publish())
+
+	left, err := filepath.Glob(filepath.Join(dir, stagingFolder, "*", "files", "b"))
+	require.NoError(t, err)
+	require.Len(t, left, 1, "the tree that is still read")
+	require.NoError(t, os.Remove(left[0])) // not its content, which the new tree shares
+	e, ok := held.Lookup("b")
+	require.True(t, ok)
+	s.Damaged(held, e)
+	held.Close()
+	assert.True(t, s.HasTree(layerFor(files)))
+	require.NoError(t, s.Close())
+	s = openStore(t, dir)
+	assert.True(t, s.HasTree(layerFor(files)), "after a restart too")
+	assert.Equal(t, files, served(t, s))
+}
+
+func TestCloseLetsGoOfEverything(t *testing.T) {
+	dir := t.TempDir()
+	descriptors := func() int {
+		open, err := os.ReadDir("/proc/self/fd")
+		require.NoError(t, err)
+		return len(open)
+	}
+	before := descriptors()
+	s := openStore(t, dir)
+	c := hold(t, s, "1.0.0", content{"a": "1"})
+	follow(t, s, c)
+	follow(t, s, hold(t, s, "1.0.0", content{"a": "2"}))
+	v, err := s.AcquireVersion(c.Manifest.String())
+	require.NoError(t, err)
+	require.NoError(t, s.Close())
+	assert.Equal(t, content{"a": "1"}, read(t, v), "a view that is held stays readable")
+	v.Close()
+	assert.Equal(t, before, descriptors())
+}

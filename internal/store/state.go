@@ -1,13 +1,9 @@
 package store
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -142,69 +138,4 @@ func (s *state) event(at time.Time, kind, source, format string, args ...any) {
 		}
 		s.Events = slices.Delete(s.Events, drop, drop+1)
 	}
-}
-
-// readState reads the state of a store. Where state.json cannot be read as
-// what Specman writes, the one before it is taken, and damage says why.
-func readState(dir string) (st *state, damage error, err error) {
-	path := filepath.Join(dir, "state.json")
-	st, err = parseState(path)
-	if err == nil || errors.Is(err, ErrNewer) {
-		return st, nil, err
-	}
-	previous, prevErr := parseState(filepath.Join(dir, "state.previous.json"))
-	switch {
-	case prevErr == nil:
-		return previous, err, nil
-	case errors.Is(err, fs.ErrNotExist) && errors.Is(prevErr, fs.ErrNotExist):
-		return &state{Format: stateFormat}, nil, nil
-	case errors.Is(err, fs.ErrNotExist) || errors.As(err, new(*json.SyntaxError)) || errors.Is(err, errState):
-		// Nothing to go on: begin anew. The trees are still there, and the
-		// next poll finds them by their digests without a download.
-		return &state{Format: stateFormat}, err, nil
-	}
-	return nil, nil, err
-}
-
-var errState = errors.New("not a state file")
-
-func parseState(path string) (*state, error) {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("read the store's state: %w", err)
-	}
-	var st state
-	if err := json.Unmarshal(data, &st); err != nil {
-		return nil, fmt.Errorf("read %s: %w: %w", path, errState, err)
-	}
-	switch {
-	case st.Format > stateFormat:
-		return nil, fmt.Errorf("read %s: %w (format %d, this one knows %d): run the newer version, or give this one an empty store.dir", path, ErrNewer, st.Format, stateFormat)
-	case st.Format != stateFormat:
-		return nil, fmt.Errorf("read %s: %w: format %d", path, errState, st.Format)
-	}
-	return &st, nil
-}
-
-// save makes next the state. After an error the old one goes on to hold here; on
-// disk it is the old one or, if only the last flush failed, perhaps the new.
-func (s *Store) save(next *state) error {
-	data, err := json.MarshalIndent(next, "", "  ")
-	if err != nil {
-		return fmt.Errorf("write the store's state: %w", err)
-	}
-	step("state: before")
-	write := func() error {
-		return spaceError(writeFileDurably(filepath.Join(s.dir, "state.json"), filepath.Join(s.dir, "state.previous.json"), append(data, '\n')))
-	}
-	err = write()
-	if errors.Is(err, ErrNoSpace) && s.giveUpSpare() {
-		err = write()
-	}
-	if err != nil {
-		return fmt.Errorf("write the store's state: %w", err)
-	}
-	step("state: written")
-	s.state.Store(next)
-	return nil
 }

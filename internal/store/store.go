@@ -61,6 +61,9 @@ type Store struct {
 	claimed  map[ReleaseKey]bool         // what a sync has got or found, until its source's next Follow
 	changed  chan struct{}               // capacity 1: something for Housekeep to do
 	datesOff bool                        // the high-water mark cannot be kept: no dates are safe
+	// stateDamaged is set until a state is written in the place of one that could
+	// not be read.
+	stateDamaged bool
 
 	loaded   loadedTrees
 	versions versionViews
@@ -131,6 +134,7 @@ func (s *Store) recover() error {
 	if damage != nil {
 		s.log.Error("the store's state is damaged; going on with what is left, the next sync completes it", "error", damage)
 		st.event(s.started, "damage", "", "the state was damaged: %v", damage)
+		s.stateDamaged = true
 	}
 	s.state.Store(st)
 	s.loadView(st)
@@ -177,8 +181,13 @@ func (s *Store) markStart() error {
 	return nil
 }
 
-// Close ends the use of the store. Views that are still held stay readable.
+// Close ends the use of the store. Views that are still held stay readable; from
+// then on Acquire finds none.
 func (s *Store) Close() error {
+	s.versions.drop()
+	if v := s.current.Swap(nil); v != nil {
+		v.Close()
+	}
 	if s.root != nil {
 		s.root.Close()
 	}

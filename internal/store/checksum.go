@@ -1,0 +1,19 @@
+package store
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"fmt"
+)
+
+// seal adds to lines a last one that holds the sha256 of all before it.
+func seal(lines []byte) []byte { return append(lines, lastLine(lines)...) }
+
+// unseal takes off the last line; ok is false where it is not what seal wrote,
+// down to the last byte.
+func unseal(data []byte) (lines []byte, ok bool) {
+	cut := bytes.LastIndexByte(bytes.TrimSuffix(data, []byte("\n")), '\n') + 1
+	return data[:cut], string(data[cut:]) == lastLine(data[:cut])
+}
+
+func lastLine(lines []byte) string { return fmt.Sprintf("sha256\t%x\n", sha256.Sum256(lines)) }
