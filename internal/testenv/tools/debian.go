@@ -59,7 +59,13 @@ func unpack(ctx context.Context, staging string, packages []string) error {
 	// APT::Sandbox: as root, apt would fetch as a user who may not write here.
 	download := append([]string{"-q", "-o", "APT::Sandbox::User=root", "download"}, packages...)
 	if err := in(ctx, downloads, "apt-get", download...); err != nil {
-		return fmt.Errorf("%w\n(an old list of packages? `apt-get update` as root makes a new one)", err)
+		// On a fresh machine, and on one that was long unused, the lists are missing or old.
+		if updateErr := in(ctx, downloads, "apt-get", "-q", "update"); updateErr != nil {
+			return fmt.Errorf("%w\nand the lists of packages cannot be renewed: %w", err, updateErr)
+		}
+		if err := in(ctx, downloads, "apt-get", download...); err != nil {
+			return err
+		}
 	}
 	files, err := filepath.Glob(filepath.Join(downloads, "*.deb"))
 	if err != nil {
