@@ -6,6 +6,7 @@
 //
 //   - A failure takes nothing away: what a source contributed it goes on
 //     contributing until something whole takes its place.
+//   - While the registry cannot be asked, what it said last is still what is known.
 //   - One sync of a source at a time; a sync makes at most one swap, but for the
 //     first release of an empty store, which is served at once.
 //   - A sync that finds every digest held asks the registry for one list and one

@@ -91,3 +91,39 @@ func (p *Poller) setNext(at time.Time, backedOff bool) {
 	p.mu.Unlock()
 	p.Metrics.next(p.Name, at)
 }
+
+// tell makes the status say what this sync found.
+func (s *pass) tell(st *Status) {
+	st.Tags, st.LeftOut, st.Followed = len(s.seen.tags), s.leftOut, nil
+	st.Current = s.Store.Pinned() == nil && len(s.follows) > 0
+	for _, f := range s.follows {
+		t := Followed{Tag: f.Reference, Registry: f.registry, Rank: f.rank, State: f.state()}
+		if f.release != nil {
+			t.Contributes = f.release.Manifest
+		}
+		if t.State != Current && t.State != PassedOver && t.State != StandsIn {
+			st.Current = false
+		}
+		st.Followed = append(st.Followed, t)
+	}
+}
+
+func (f *follow) state() FollowState {
+	switch {
+	case f.passedOver:
+		return PassedOver
+	case f.vanished && f.release != nil:
+		return Vanished
+	case f.standsIn:
+		return StandsIn
+	case f.refusal != nil:
+		return Refused
+	case f.release == nil:
+		return Missing
+	case !f.asked && (f.registry == "" || f.registry == f.release.Manifest):
+		return Unknown
+	case f.registry != f.release.Manifest, f.failure != nil:
+		return Behind // by digest, or because it is damaged and not to be had anew
+	}
+	return Current
+}

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -15,9 +13,6 @@ import (
 	"github.com/specman/specman/internal/sync/oci"
 	"github.com/specman/specman/internal/sync/selector"
 )
-
-// maxLoggedTags bounds the line of the log that lists the tags.
-const maxLoggedTags = 100
 
 // pass is one sync of a source, from the list of tags to the swap.
 type pass struct {
@@ -150,84 +145,6 @@ func (s *pass) failed(f *Failure) (goOn bool) {
 // answered notes that the way to the registry is open.
 func (s *pass) answered() { s.broken = 0 }
 
-// list asks for the tags and applies the selectors.
-func (s *pass) list(ctx context.Context) (goOn bool) {
-	before := s.Store.Following(s.Name)
-	tags, err := s.Source.Tags(ctx)
-	if err == nil {
-		s.logTags(tags)
-	}
-	if err == nil || oci.KindOf(err) == oci.Absent {
-		s.seen.tags = tags
-	}
-	// What was contributed stays followed, in the list or not, for as long as
-	// the selectors ask for it.
-	known := slices.Clone(s.seen.tags)
-	var held []string
-	for _, c := range before {
-		known, held = append(known, c.Tag), append(held, c.Tag)
-	}
-	choice := selector.Choose(known, s.Select, s.Exclude, s.MaxReleases)
-	s.leftOut = choice.LeftOut
-	s.kept = selector.Choose(held, s.Select, s.Exclude, s.MaxReleases).Followed
-	for _, f := range choice.Followed {
-		fw := s.follow(f, before)
-		fw.listed = slices.Contains(tags, f.Reference)
-		s.follows = append(s.follows, fw)
-	}
-	switch {
-	case err != nil:
-		return s.listMayFail(err, before)
-	case len(tags) == 0:
-		return s.empty(&oci.Error{Operation: "tags", Target: s.Repository, Kind: oci.Absent, Err: errors.New("the repository has no tags")}, before)
-	case len(s.follows) == 0:
-		f := fail(StageList, "", "", fmt.Errorf("none of the %d tags is selected by source.select", len(tags)))
-		f.Cure = "push a tag that it selects, or add the tag to source.select"
-		return s.failed(f)
-	}
-	return true
-}
-
-// listMayFail says whether a sync can go on without the list, and reports the
-// failure where it cannot.
-func (s *pass) listMayFail(err error, before []store.Contribution) bool {
-	f := fail(StageList, "", "", err)
-	exact := !slices.ContainsFunc(s.Select, selector.Selector.Pattern)
-	switch {
-	case f.kind() == oci.Forbidden && exact:
-		s.log.Warn("The tags may not be listed; going on with those that source.select names", "error", f.Reason, "cure", f.Cure)
-		return true
-	case f.kind() == oci.Absent:
-		return s.empty(err, before)
-	}
-	s.failed(f)
-	return false
-}
-
-// empty deals with a repository that has nothing. Before anything was ever had
-// from it, that is no fault: somebody is about to push.
-func (s *pass) empty(err error, before []store.Contribution) bool {
-	for _, f := range s.follows {
-		s.gone(f)
-	}
-	f := fail(StageList, "", "", fmt.Errorf("nothing was pushed yet to %s: %w", s.Repository, err))
-	f.Cure = "push an archive: oras push REPOSITORY:0.0.0 manifests.tgz"
-	if f.quiet = len(before) == 0; !f.quiet {
-		f.Reason = fmt.Sprintf("%s has become empty: %v", s.Repository, err)
-		f.Cure = "what is held is still served; push it again (specman export makes the archive), or check source.repository"
-	}
-	s.failed(f)
-	return false
-}
-
-func (s *pass) logTags(tags []string) {
-	if len(tags) > maxLoggedTags {
-		s.log.Info(fmt.Sprintf("tags%v", tags[:maxLoggedTags]), "more", len(tags)-maxLoggedTags)
-		return
-	}
-	s.log.Info("tags[" + strings.Join(tags, " ") + "]")
-}
-
 // resolve asks what each followed tag is now.
 func (s *pass) resolve(ctx context.Context) (goOn bool) {
 	defer s.dropExcluded()
@@ -337,101 +254,4 @@ func (s *pass) refuse(f *follow, why *Failure) {
 		s.log.Warn("The refusal cannot be remembered; the release will be fetched again", "tag", f.Reference, "error", err)
 	}
 	f.refusal = &r
-}
-
-// contribute ranks what the follows contribute and tells the store. It is also
-// called before the end of a sync, when the first release of an empty store is
-// there.
-func (s *pass) contribute() {
-	var order []store.Contribution
-	for _, ranked := range s.rank(func(f *follow) *selector.Candidate {
-		if f.release == nil {
-			return nil
-		}
-		return &selector.Candidate{Manifest: f.release.Manifest.String(), Created: f.release.Created, IndexVersion: f.release.IndexVersion}
-	}) {
-		f := ranked.follow
-		f.rank = ranked.Reason
-		order = append(order, store.Contribution{Tag: f.Reference, Manifest: f.release.Manifest, Reason: f.rank})
-	}
-	if len(order) == 0 && len(s.failures) > 0 {
-		return // what was contributed stays until something whole takes its place
-	}
-	swapped, err := s.Store.Follow(s.Name, order)
-	if err != nil {
-		s.failed(fail(StagePublish, "", "", err))
-		return
-	}
-	s.swapped = s.swapped || swapped
-	if len(order) > 0 {
-		slices.SortStableFunc(s.follows, func(a, b *follow) int { return place(order, a) - place(order, b) })
-	}
-}
-
-// ranked is a follow in its place in the view.
-type ranked struct {
-	*follow
-	selector.Ranked
-}
-
-// rank orders the follows of which facts returns what is known; nil leaves one out.
-func (s *pass) rank(facts func(*follow) *selector.Candidate) []ranked {
-	var candidates []selector.Candidate
-	follows := make(map[string]*follow)
-	for _, f := range s.follows {
-		if c := facts(f); c != nil {
-			c.Selector, c.Tag = f.Selector, f.Tag()
-			candidates = append(candidates, *c)
-			follows[c.Tag+" "+c.Manifest] = f
-		}
-	}
-	var order []ranked
-	for _, r := range selector.Rank(candidates) {
-		order = append(order, ranked{follows[r.Tag+" "+r.Manifest], r})
-	}
-	return order
-}
-
-// place is where a follow lies in the view; what contributes nothing comes last.
-func place(order []store.Contribution, f *follow) int {
-	if n := slices.IndexFunc(order, func(c store.Contribution) bool { return c.Tag == f.Reference }); n >= 0 {
-		return n
-	}
-	return len(order)
-}
-
-// tell makes the status say what this sync found.
-func (s *pass) tell(st *Status) {
-	st.Tags, st.LeftOut, st.Followed = len(s.seen.tags), s.leftOut, nil
-	st.Current = s.Store.Pinned() == nil && len(s.follows) > 0
-	for _, f := range s.follows {
-		t := Followed{Tag: f.Reference, Registry: f.registry, Rank: f.rank, State: f.state()}
-		if f.release != nil {
-			t.Contributes = f.release.Manifest
-		}
-		if t.State != Current && t.State != PassedOver && t.State != StandsIn {
-			st.Current = false
-		}
-		st.Followed = append(st.Followed, t)
-	}
-}
-
-func (f *follow) state() FollowState {
-	switch {
-	case f.passedOver:
-		return PassedOver
-	case f.vanished && f.release != nil:
-		return Vanished
-	case f.standsIn:
-		return StandsIn
-	case f.refusal != nil:
-		return Refused
-	case f.release == nil:
-		return Missing
-	case !f.asked && (f.registry == "" || f.registry == f.release.Manifest):
-		return Unknown
-	case f.registry != f.release.Manifest, f.failure != nil:
-		return Behind // by digest, or because it is damaged and not to be had anew
-	}
-	return Current
 }

@@ -1,0 +1,69 @@
+package poller
+
+import (
+	"slices"
+
+	"github.com/specman/specman/internal/store"
+	"github.com/specman/specman/internal/sync/selector"
+)
+
+// contribute ranks what the follows contribute and tells the store. It is also
+// called before the end of a sync, when the first release of an empty store is
+// there.
+func (s *pass) contribute() {
+	var order []store.Contribution
+	for _, ranked := range s.rank(func(f *follow) *selector.Candidate {
+		if f.release == nil {
+			return nil
+		}
+		return &selector.Candidate{Manifest: f.release.Manifest.String(), Created: f.release.Created, IndexVersion: f.release.IndexVersion}
+	}) {
+		f := ranked.follow
+		f.rank = ranked.Reason
+		order = append(order, store.Contribution{Tag: f.Reference, Manifest: f.release.Manifest, Reason: f.rank})
+	}
+	if len(order) == 0 && len(s.failures) > 0 {
+		return // what was contributed stays until something whole takes its place
+	}
+	swapped, err := s.Store.Follow(s.Name, order)
+	if err != nil {
+		s.failed(fail(StagePublish, "", "", err))
+		return
+	}
+	s.swapped = s.swapped || swapped
+	if len(order) > 0 {
+		slices.SortStableFunc(s.follows, func(a, b *follow) int { return place(order, a) - place(order, b) })
+	}
+}
+
+// ranked is a follow in its place in the view.
+type ranked struct {
+	*follow
+	selector.Ranked
+}
+
+// rank orders the follows of which facts returns what is known; nil leaves one out.
+func (s *pass) rank(facts func(*follow) *selector.Candidate) []ranked {
+	var candidates []selector.Candidate
+	follows := make(map[string]*follow)
+	for _, f := range s.follows {
+		if c := facts(f); c != nil {
+			c.Selector, c.Tag = f.Selector, f.Tag()
+			candidates = append(candidates, *c)
+			follows[c.Tag+" "+c.Manifest] = f
+		}
+	}
+	var order []ranked
+	for _, r := range selector.Rank(candidates) {
+		order = append(order, ranked{follows[r.Tag+" "+r.Manifest], r})
+	}
+	return order
+}
+
+// place is where a follow lies in the view; what contributes nothing comes last.
+func place(order []store.Contribution, f *follow) int {
+	if n := slices.IndexFunc(order, func(c store.Contribution) bool { return c.Tag == f.Reference }); n >= 0 {
+		return n
+	}
+	return len(order)
+}
