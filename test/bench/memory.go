@@ -109,7 +109,7 @@ func (b *bench) withMany(pair pair, cache string, do func(s *server, started tim
 			return err
 		}
 		if time.Since(start) > 2*time.Minute {
-			return errors.New("Specman does not serve after two minutes")
+			return errors.New("it does not serve after two minutes")
 		}
 		time.Sleep(2 * time.Millisecond)
 	}

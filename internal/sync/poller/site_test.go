@@ -256,15 +256,6 @@ func (b *syncBuffer) lines() []string {
 	return strings.Split(strings.TrimSpace(b.b.String()), "\n")
 }
 
-// take returns the lines since the last time.
-func (b *syncBuffer) take() []string {
-	lines := b.lines()
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.b.Reset()
-	return lines
-}
-
 func TestASite(t *testing.T) {
 	atSite(t, func(s *site) {
 		s.run()
