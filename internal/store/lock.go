@@ -30,7 +30,7 @@ func lock(ctx context.Context, dir string, wait time.Duration, log *slog.Logger)
 		return nil, fmt.Errorf("open the lock of the store: %w: %s", err, whose(dir, path))
 	}
 	if err != nil {
-		return nil, fmt.Errorf("open the lock of the store: %w", err)
+		return nil, fmt.Errorf("open the lock of the store: %w", spaceError(err))
 	}
 	deadline := time.Now().Add(wait)
 	for {

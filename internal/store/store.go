@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -86,7 +87,11 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 		return nil, err
 	}
 	for _, folder := range []string{dir, filepath.Join(dir, treesFolder), filepath.Join(dir, stagingFolder)} {
-		if err := makeFolder(folder); err != nil {
+		err := spaceError(makeFolder(folder))
+		if errors.Is(err, ErrNoSpace) {
+			return nil, fmt.Errorf("open the store: %w", err)
+		}
+		if err != nil {
 			return nil, fmt.Errorf("open the store: %w: store.dir must be a folder that uid %d may write", err, os.Getuid())
 		}
 	}

@@ -341,8 +341,14 @@ func (r *recording) checkSync(dir, where string) {
 	r.t.Helper()
 	status, out := r.plain(dir, "sync")
 	require.Zero(r.t, status, "%s: %s", where, out)
+	r.checkServed(dir, r.now, where)
+}
+
+// checkServed opens a store and reads all that it serves.
+func (r *recording) checkServed(dir string, want *version, where string) {
+	r.t.Helper()
 	opened, err := store.Open(context.Background(), store.Options{Dir: dir, Keep: 1})
 	require.NoError(r.t, err, where)
 	defer opened.Close()
-	requireServed(r.t, opened, r.now, where)
+	requireServed(r.t, opened, want, where)
 }
