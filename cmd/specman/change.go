@@ -13,7 +13,8 @@ import (
 func askOrDo[T any](ctx context.Context, a *app, ask func(ops.Client) (T, error), do func(*store.Store) (T, error)) (value T, err error) {
 	loaded, err := a.config()
 	if err != nil {
-		return value, err
+		value, err = askDespite(a, err, ask)
+		return value, moveError(err)
 	}
 	value, err = ask(ops.Client{Socket: loaded.Config.Control.Socket})
 	if !errors.Is(err, ops.ErrNotRunning) {

@@ -18,7 +18,8 @@ import (
 func askOrRead[T any](a *app, ask func(ops.Client) (T, error), read func(*store.Snapshot) (T, error)) (value T, notRunning, err error) {
 	loaded, err := a.config()
 	if err != nil {
-		return value, nil, err
+		value, err = askDespite(a, err, ask)
+		return value, nil, askError(err)
 	}
 	cfg := &loaded.Config
 	value, err = ask(ops.Client{Socket: cfg.Control.Socket})
