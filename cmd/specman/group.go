@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 
@@ -23,6 +24,7 @@ type sources struct {
 
 	mu      sync.Mutex
 	pollers []*poller.Poller
+	gone    []string      // names of sources whose pollers are to end
 	next    chan struct{} // closed when pollers have been replaced
 }
 
@@ -53,7 +55,19 @@ func (g *sources) run(ctx context.Context) {
 		}
 		stop()
 		running.Wait()
+		g.forgetGone()
 	}
+}
+
+// forgetGone removes the series of sources that are gone, once nobody moves them.
+func (g *sources) forgetGone() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	back := func(name string) bool {
+		return slices.ContainsFunc(g.pollers, func(p *poller.Poller) bool { return p.Name == name })
+	}
+	g.metrics.remove(slices.DeleteFunc(g.gone, back))
+	g.gone = nil
 }
 
 // replace makes run go on with other pollers, which begin with a sync.
@@ -64,6 +78,12 @@ func (g *sources) replace(cfg *config.Config) error {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	names := sourceNames(cfg)
+	for _, p := range g.pollers {
+		if !slices.Contains(names, p.Name) {
+			g.gone = append(g.gone, p.Name)
+		}
+	}
 	g.pollers = pollers
 	close(g.next)
 	g.next = make(chan struct{})

@@ -31,6 +31,12 @@ func (m syncMetrics) add(names []string) {
 	m.oci.Add(names)
 }
 
+// remove takes the series of sources away that it has taken out.
+func (m syncMetrics) remove(names []string) {
+	m.poller.Remove(names)
+	m.oci.Remove(names)
+}
+
 func sourceNames(cfg *config.Config) []string {
 	var names []string
 	for _, s := range cfg.Sources {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -157,6 +158,9 @@ func (w *textWriter) source(s poller.Status) {
 	w.line("  next attempt  %s", next)
 	if s.ConsecutiveFailures > 0 {
 		w.line("  failures      %d in a row", s.ConsecutiveFailures)
+	}
+	if len(s.LeftOut) > 0 {
+		w.line("  left out      %s, beyond source.maxReleases", strings.Join(s.LeftOut, ", "))
 	}
 	for _, f := range s.Failures {
 		what := ""

@@ -68,6 +68,7 @@ func (m *metrics) show(s *Store) {
 	}
 	m.view.Reset()
 	m.releases.Reset()
+	m.skipped.Reset()
 	for _, source := range append([]string{ImportSource}, s.options().Sources...) {
 		m.skipped.WithLabelValues(source).Set(0)
 	}

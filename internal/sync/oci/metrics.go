@@ -36,6 +36,14 @@ func (m *Metrics) Add(sources []string) {
 	}
 }
 
+// Remove takes the series of sources away that are not configured any more.
+func (m *Metrics) Remove(sources []string) {
+	for _, source := range sources {
+		m.requests.DeletePartialMatch(prometheus.Labels{"source": source})
+		m.downloaded.DeletePartialMatch(prometheus.Labels{"source": source})
+	}
+}
+
 func (m *Metrics) request(source, operation, code string) {
 	if m != nil {
 		m.requests.WithLabelValues(source, operation, code).Inc()

@@ -50,7 +50,7 @@ func NewMetrics(reg prometheus.Registerer, sources []string) *Metrics {
 // Add makes every series that the metrics can have for these sources.
 func (m *Metrics) Add(sources []string) {
 	for _, s := range sources {
-		for _, g := range []*prometheus.GaugeVec{m.lastAttempt, m.lastSuccess, m.consecutive, m.nextSync, m.refused, m.missing, m.current} {
+		for _, g := range m.gauges() {
 			g.WithLabelValues(s)
 		}
 		for _, r := range []Result{Success, Noop, Failed} {
@@ -61,6 +61,24 @@ func (m *Metrics) Add(sources []string) {
 			m.failures.WithLabelValues(s, string(stage))
 		}
 	}
+}
+
+// Remove takes the series of sources away that are not configured any more, so
+// that no alert goes on firing for them.
+func (m *Metrics) Remove(sources []string) {
+	for _, s := range sources {
+		of := prometheus.Labels{"source": s}
+		for _, g := range m.gauges() {
+			g.DeletePartialMatch(of)
+		}
+		m.syncs.DeletePartialMatch(of)
+		m.duration.DeletePartialMatch(of)
+		m.failures.DeletePartialMatch(of)
+	}
+}
+
+func (m *Metrics) gauges() []*prometheus.GaugeVec {
+	return []*prometheus.GaugeVec{m.lastAttempt, m.lastSuccess, m.consecutive, m.nextSync, m.refused, m.missing, m.current}
 }
 
 func (m *Metrics) began(source string, at time.Time) {

@@ -36,9 +36,6 @@ func (s *pass) notices() []Notice {
 			add(logged, "push it again, or `specman forget` it", "%s has vanished from the registry; its last content is served", f.Reference)
 		}
 	}
-	if len(s.leftOut) > 0 {
-		add(false, "raise source.maxReleases, or delete tags that nobody needs", "%d tags are selected but beyond source.maxReleases, %s the highest", len(s.leftOut), s.leftOut[0])
-	}
 	if pin := s.Store.Pinned(); pin != nil {
 		add(false, "`specman unpin` goes back to following", "the served view is held at %s since %s: %s", pin.View, pin.Since.UTC().Format("2006-01-02T15:04:05Z"), pin.Reason)
 	}

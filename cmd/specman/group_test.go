@@ -1,0 +1,49 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/specman/specman/internal/config"
+	"github.com/specman/specman/internal/store"
+)
+
+func TestASourceThatIsTakenOutLeavesNoSeries(t *testing.T) {
+	st, err := store.Open(t.Context(), store.Options{Dir: t.TempDir()})
+	require.NoError(t, err)
+	defer st.Close()
+	configured := func(names ...string) *config.Config {
+		cfg := &config.Config{}
+		for _, name := range names {
+			cfg.Sources = append(cfg.Sources, config.Source{
+				Name: name, Repository: "oci-layout:" + t.TempDir(), Select: []string{"versions"}, MaxReleases: 1,
+				Interval: time.Hour, Timeout: time.Minute, MaxBackoff: time.Minute,
+			})
+		}
+		return cfg
+	}
+	reg := prometheus.NewRegistry()
+	g, err := newSources(configured("a", "b"), st, reg, slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	series := func() int {
+		n, err := testutil.GatherAndCount(reg, "specman_last_sync_success_timestamp_seconds")
+		require.NoError(t, err)
+		return n
+	}
+	assert.Equal(t, 2, series())
+
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() { g.run(ctx); close(ended) }()
+	require.NoError(t, g.replace(configured("b")))
+	assert.Eventually(t, func() bool { return series() == 1 }, 30*time.Second, 5*time.Millisecond)
+	cancel()
+	<-ended
+}
