@@ -38,6 +38,7 @@ func newSources(cfg *config.Config, st *store.Store, reg prometheus.Registerer, 
 // run polls until ctx ends, always with the latest pollers.
 func (g *sources) run(ctx context.Context) {
 	for ctx.Err() == nil {
+		g.forgetGone()
 		g.mu.Lock()
 		pollers, next := g.pollers, g.next
 		g.mu.Unlock()
@@ -55,7 +56,6 @@ func (g *sources) run(ctx context.Context) {
 		}
 		stop()
 		running.Wait()
-		g.forgetGone()
 	}
 }
 
