@@ -46,7 +46,7 @@ func NewBuilder(ctx context.Context, dir string) (*Builder, error) {
 	}
 	for _, args := range [][]string{
 		{"copy", container, root, "/"},
-		{"config", "--env", "PATH=/usr/local/go/bin:/bin", "--env", "GOTOOLCHAIN=local", "--env", "GOFLAGS=-mod=readonly", container},
+		{"config", "--env", "PATH=/usr/local/go/bin:/bin", "--env", "GOTOOLCHAIN=local", "--env", "GOMODCACHE=/modules", "--env", "GOCACHE=/cache", container},
 		{"commit", "--rm", container, base},
 	} {
 		if _, err := b.run(ctx, "", nil, "buildah", args...); err != nil {
@@ -67,7 +67,7 @@ func makeBase(ctx context.Context, root string) error {
 	if err != nil {
 		return err
 	}
-	for _, dir := range []string{"bin", "etc/ssl/certs", "root/.cache/go-build", "usr/local/go", "modules"} {
+	for _, dir := range []string{"bin", "etc/ssl/certs", "usr/local/go", "modules", "cache"} {
 		if err := os.MkdirAll(filepath.Join(root, dir), 0o755); err != nil {
 			return err
 		}
@@ -104,7 +104,7 @@ func (b *Builder) Build(ctx context.Context, name, version, platform, archive st
 	}
 	env := []string{
 		"IMAGE=" + name, "VERSION=" + version, "PLATFORM=" + platform,
-		"BUILD_IMAGE=" + base, "GOPROXY=file:///modules",
+		"BUILD_IMAGE=" + base, "GOPROXY=off", // all modules are here already
 	}
 	if _, err := b.run(ctx, root, env, filepath.Join("deploy", "image.sh"), mounts...); err != nil {
 		return err
@@ -126,8 +126,8 @@ func (b *Builder) mounts(ctx context.Context, root string) ([]string, error) {
 	dirs := strings.Fields(out)
 	return []string{
 		"--volume", dirs[0] + ":/usr/local/go:ro",
-		"--volume", filepath.Join(dirs[1], "cache", "download") + ":/modules:ro",
-		"--volume", dirs[2] + ":/root/.cache/go-build",
+		"--volume", dirs[1] + ":/modules",
+		"--volume", dirs[2] + ":/cache",
 	}, nil
 }
 
