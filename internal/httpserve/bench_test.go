@@ -21,9 +21,6 @@ func BenchmarkServe(b *testing.B) {
 	variants := withVariants(b, s)
 	for _, version := range []int{1, 2} {
 		for _, direct := range []bool{false, true} {
-			if version == 1 && direct {
-				continue
-			}
 			r := start(b, s, variants, func(o *Options) { o.DirectWrites = direct })
 			for _, row := range []struct{ say, path, header string }{
 				{"small", "/small.yaml", ""},

@@ -13,13 +13,14 @@ import (
 // gatherSize is what is gathered at most before it is written.
 const gatherSize = 64 << 10
 
-// gather is why HTTP/2 is not slower than it must be. net/http writes each
-// frame by itself: a TLS record, a system call and often a packet for each of
-// an answer's two or three frames, and of those of all streams. Below TLS,
-// records are gathered instead, until every goroutine that has something to
-// write had its turn; then one Write sends them all.
+// gather spares system calls. On HTTP/2 net/http writes each frame by itself: a
+// TLS record, a system call and often a packet for each of an answer's two or
+// three frames, and of those of all streams. On HTTP/1 it writes the header with
+// as much of the body as fits into 4 KiB, then the rest. Below TLS, records are
+// gathered instead, until every goroutine that has something to write had its
+// turn; then one Write sends them all.
 type gather struct {
-	on atomic.Bool // from the first HTTP/2 request on: handshakes are not gathered
+	on atomic.Bool // from the first request on: handshakes are not gathered
 
 	mu      sync.Mutex
 	records *[]byte // from the pool while there is something in it
@@ -113,7 +114,7 @@ func keepConn(ctx context.Context, c net.Conn) context.Context {
 	return ctx
 }
 
-// gatherFrom begins to gather on the connection of an HTTP/2 request.
+// gatherFrom begins to gather on the connection of a request.
 func gatherFrom(ctx context.Context) {
 	if c, ok := ctx.Value(connKey{}).(*conn); ok && !c.on.Load() {
 		c.on.Store(true)

@@ -58,9 +58,8 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request) {
 func (s *Server) serve(a *answer, r *http.Request, now time.Time) {
 	h := a.Header()
 	h["X-Content-Type-Options"] = nosniff
-	if r.ProtoMajor == 2 {
-		gatherFrom(r.Context())
-	} else if r.ContentLength != 0 || len(r.TransferEncoding) > 0 {
+	gatherFrom(r.Context())
+	if r.ProtoMajor == 1 && (r.ContentLength != 0 || len(r.TransferEncoding) > 0) {
 		s.endAfter(a)
 	}
 	view := s.opts.Views.Acquire()

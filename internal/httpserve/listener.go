@@ -105,7 +105,7 @@ func (l *listener) closeStalled(ctx context.Context, stall time.Duration) {
 }
 
 // conn is a connection that knows whether anything moves on it, and that
-// gathers what HTTP/2 writes (gather.go).
+// gathers what is written (gather.go).
 type conn struct {
 	net.Conn
 	gather

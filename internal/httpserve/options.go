@@ -47,8 +47,8 @@ type Options struct {
 	// MaxConnections bounds the open connections; further ones wait to be
 	// accepted. 0 means no bound.
 	MaxConnections int
-	// DirectWrites sends each HTTP/2 frame by itself, as net/http does it,
-	// instead of gathering those that are due at the same time.
+	// DirectWrites sends each TLS record by itself, as net/http does it, instead
+	// of gathering those that are due at the same time.
 	DirectWrites bool
 	// AccessLog logs each request, at level info.
 	AccessLog bool
