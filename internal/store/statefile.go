@@ -94,6 +94,9 @@ func readState(dir string) (st *state, damage error, err error) {
 
 func readStateFile(path string) (*state, error) {
 	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrPermission) {
+		return nil, fmt.Errorf("read the store's state: %w: %s", err, whose(filepath.Dir(path), path))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read the store's state: %w", err)
 	}

@@ -101,12 +101,12 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	if s.lock, err = lock(ctx, dir, opts.LockWait, s.log); err != nil {
 		return nil, err
 	}
+	s.metrics = newMetrics(opts.Registerer, s) // first: what the start finds damaged counts
 	if err := s.recover(); err != nil {
 		s.Close()
 		return nil, fmt.Errorf("open the store %s: %w", dir, err)
 	}
 	s.keepSpare()
-	s.metrics = newMetrics(opts.Registerer, s)
 	s.metrics.show(s)
 	return s, nil
 }
@@ -152,6 +152,9 @@ func (s *Store) loadView(st *state) {
 		return
 	}
 	for n, record := range append([]ViewRecord{*st.View}, st.History...) {
+		if n > 0 && record.ID == st.View.ID {
+			continue // it was the first to be tried
+		}
 		v, err := s.buildView(record.Releases)
 		if err != nil {
 			s.log.Error("a held view cannot be served; taking the one before", "view", record.ID, "error", err)

@@ -156,7 +156,12 @@ func served(s *store.Store, want func(view string) content) (view string, wrong 
 		return "", nil, nil
 	}
 	defer v.Close()
-	files := want(v.ID())
+	wrong, err = compare(v, want(v.ID()))
+	return v.ID(), wrong, err
+}
+
+// compare returns the paths at which a view is not what is wanted.
+func compare(v *store.View, files content) (wrong []string, err error) {
 	count := 0
 	for path, e := range v.All() {
 		if e.Kind != store.File {
@@ -165,11 +170,11 @@ func served(s *store.Store, want func(view string) content) (view string, wrong 
 		count++
 		f, err := v.Open(e)
 		if err != nil {
-			return v.ID(), nil, err
+			return nil, err
 		}
 		same, err := holds(f, files[path])
 		if err := errors.Join(err, f.Close()); err != nil {
-			return v.ID(), nil, err
+			return nil, err
 		}
 		if _, there := files[path]; !there || !same {
 			wrong = append(wrong, path)
@@ -178,7 +183,7 @@ func served(s *store.Store, want func(view string) content) (view string, wrong 
 	if count < len(files) {
 		wrong = append(wrong, fmt.Sprintf("only %d of %d files are there", count, len(files)))
 	}
-	return v.ID(), wrong, nil
+	return wrong, nil
 }
 
 // holds says whether a file has a text and nothing more. It allocates little:
@@ -201,3 +206,30 @@ func holds(f *os.File, text string) (bool, error) {
 }
 
 func sortedPaths[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+
+// must runs the program, which has to end with that status, and returns what it says.
+func (s *site) must(t *testing.T, want int, args ...string) string {
+	t.Helper()
+	status, out := s.plain(s.dir, args...)
+	require.Equal(t, want, status, "%v: %s", args, out)
+	return out
+}
+
+// read reads the store without opening it. The caller must Close.
+func (s *site) read(t *testing.T) *store.Snapshot {
+	t.Helper()
+	p, err := store.Read(s.dir)
+	require.NoError(t, err)
+	return p
+}
+
+// serves asserts what the store would serve.
+func (s *site) serves(t *testing.T, want content) {
+	t.Helper()
+	p := s.read(t)
+	defer p.Close()
+	require.NotNil(t, p.View)
+	wrong, err := compare(p.View, want)
+	require.NoError(t, err)
+	require.Empty(t, wrong)
+}

@@ -1,0 +1,112 @@
+package store
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// setClock is, for a closed store, as if the clock had been set by that much
+// since: all times in its state are shifted the other way.
+func setClock(t *testing.T, dir string, by time.Duration) {
+	t.Helper()
+	path := filepath.Join(dir, "state.json")
+	data, err := os.ReadFile(path)
+	require.NoError(t, err)
+	st, err := parseState(data)
+	require.NoError(t, err)
+	shift := func(at *time.Time) {
+		if !at.IsZero() {
+			*at = at.Add(-by)
+		}
+	}
+	shift(&st.HighWater)
+	shift(&st.Scrubbed)
+	for n := range st.Releases {
+		shift(&st.Releases[n].Fetched)
+		shift(&st.Releases[n].Demoted)
+	}
+	for n := range st.History {
+		shift(&st.History[n].Since)
+	}
+	shift(&st.View.Since)
+	data, err = formatState(st)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(path, data, 0o600))
+}
+
+func TestAClockThatJumps(t *testing.T) {
+	one, two, three := content{"f": "1"}, content{"f": "2"}, content{"f": "3"}
+	for _, c := range []struct {
+		name    string
+		by      time.Duration
+		dated   bool // a date may be told after the start
+		removed bool // what was out of use when the clock jumped is beyond its grace
+	}{
+		{"not at all", 0, false, false}, // the last swap is less than a second ago
+		{"forwards, less than the grace", time.Minute, true, false},
+		{"forwards an hour", time.Hour, true, true},
+		{"back a little", -time.Minute, false, false},
+		{"back an hour", -time.Hour + time.Minute, false, false},
+		{"back a year: nothing is held for a year", -365 * 24 * time.Hour, false, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := t.TempDir()
+			options := func(o *Options) { o.Keep, o.Grace = 0, 5*time.Minute }
+			s := openStore(t, dir, options)
+			old := hold(t, s, "0.0.0", one)
+			follow(t, s, old)
+			follow(t, s, hold(t, s, "0.0.0", two))
+			require.NoError(t, s.Close())
+			setClock(t, dir, c.by)
+
+			s = openStore(t, dir, options)
+			assert.Equal(t, two, served(t, s))
+			since := func() time.Time {
+				v := s.Acquire()
+				defer v.Close()
+				e, _ := v.Lookup("f")
+				return e.Since
+			}
+			assert.Equal(t, c.dated, !since().IsZero())
+			mark := s.state.Load().HighWater
+			done, err := s.GC(false)
+			require.NoError(t, err)
+			if c.removed {
+				assert.Len(t, done.Releases, 1)
+			} else {
+				assert.Empty(t, done.Releases)
+			}
+			follow(t, s, hold(t, s, "0.0.0", three))
+			assert.Equal(t, three, served(t, s))
+			assert.Zero(t, since(), "within a second of the start, or before the last swap by the clock")
+			assert.False(t, s.state.Load().HighWater.Before(mark), "the mark never goes back")
+			if !c.removed {
+				target, err := s.Target("", false)
+				require.NoError(t, err)
+				require.NoError(t, s.Hold(target, "rollback"))
+				assert.Equal(t, two, served(t, s), "the history keeps its order")
+			}
+		})
+	}
+}
+
+func TestDamageThatTheStartFindsIsCounted(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir)
+	one, two := content{"f": "1"}, content{"f": "2"}
+	follow(t, s, hold(t, s, "1.0.0", one))
+	follow(t, s, hold(t, s, "1.0.0", two))
+	require.NoError(t, s.Close())
+	require.NoError(t, os.Truncate(filepath.Join(dir, treesFolder, treeName(layerFor(two)), "index"), 7))
+	reg := prometheus.NewRegistry()
+	s = openStore(t, dir, func(o *Options) { o.Registerer = reg })
+	assert.Equal(t, one, served(t, s))
+	assert.Equal(t, 1.0, testutil.ToFloat64(s.metrics.integrity))
+}
