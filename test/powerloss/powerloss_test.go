@@ -43,7 +43,7 @@ type recording struct {
 
 func newRecording(t *testing.T, dir string) *recording {
 	t.Helper()
-	s := newSite(t, filepath.Join(dir, "store"), "SPECMAN_STORE_KEEP=1")
+	s := newSite(t, filepath.Join(dir, "store"), "SPECMAN_STORE_KEEP=9")
 	r, err := newRecorder(dir)
 	require.NoError(t, err)
 	return &recording{site: s, recorder: r}
@@ -151,6 +151,7 @@ func record(t *testing.T, dir string) *recording {
 	r.killed("→ store/trees/", two, "sync")
 	r.killed("→ store/state.json", two, "sync")
 	r.command(three, "sync")
+	r.extra = []string{"SPECMAN_STORE_KEEP=1"}
 	r.command(three, "gc")
 
 	r.rot("roar/nickfury/versions.yaml")
@@ -197,7 +198,7 @@ func (r *recording) replay(dir string) {
 	t, random := r.t, rand.New(rand.NewPCG(7, 11))
 	perCut, everySync := 5, 97
 	if torture {
-		perCut, everySync = 150, 50
+		perCut, everySync = 60, 97
 	}
 	seen := make(map[string]bool)
 	var cuts, states, synced int
@@ -268,10 +269,13 @@ func (r *recording) check(dir string, s *session, ended bool, where string) {
 	left, err := os.ReadDir(filepath.Join(dir, "staging"))
 	require.NoError(t, err, where)
 	require.Empty(t, left, where)
-	require.NoError(t, syncAgain(opened, s.after), where)
-	if s.damaged == "" {
-		requireServed(t, opened, s.after, where)
+	report, err := opened.Verify(context.Background(), store.VerifyOptions{})
+	require.NoError(t, err, where)
+	for _, d := range report.Damaged {
+		require.True(t, s.damaged != "" && d.Path == s.damaged, "%s: what has a tree's name is no whole tree: %v", where, d)
 	}
+	require.NoError(t, syncAgain(opened, s.after), where)
+	requireServed(t, opened, s.after, where)
 }
 
 func requireServed(t *testing.T, s *store.Store, want *version, where string) {
