@@ -40,7 +40,7 @@ const (
 const (
 	pullTarFlush = "oras pull + tar xzf + sync -f"
 	pullTar      = "(oras pull + tar xzf)"
-	blobTar      = "(oras blob fetch | tar xz)"
+	blobTar      = "(oras blob fetch, piped to tar xz)"
 	firstSync    = "specman sync, empty store"
 	secondSync   = "specman sync, 1 % changed"
 	zstdSync     = "specman sync, zstd layer"
