@@ -168,7 +168,7 @@ func (n *node) kind(trees []*tree) Kind {
 }
 
 // viewID names a view by the releases in it, top first: the same on every
-// replica that serves them in that order (CONTRACT: section 2, "view").
+// replica that serves them in that order.
 func viewID(releases []Release) string {
 	sum := sha256.New()
 	for n := range releases {

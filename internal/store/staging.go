@@ -42,8 +42,8 @@ func (s *Store) NewStaging(layer digest.Digest) (*Staging, error) {
 	}
 	st := &Staging{store: s, layer: layer, folder: filepath.Join(stagingFolder, filepath.Base(path)), index: newIndexBuilder(0)}
 	err = func() (err error) {
-		// Trees are removed by whatever uid the next pod has: CONTRACT.md,
-		// section 6, asks for 0755, whatever the umask.
+		// Whatever uid the next pod has must be able to remove the tree: 0755,
+		// whatever the umask.
 		if err = os.Chmod(path, 0o755); err != nil {
 			return err
 		}

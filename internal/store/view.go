@@ -44,7 +44,7 @@ type Entry struct {
 // says it is.
 var ErrDamaged = errors.New("the file is damaged")
 
-// ID returns the view's name, as in CONTRACT.md: "v-" and 16 hex digits.
+// ID returns the view's name: "v-" and 16 hex digits.
 func (v *View) ID() string { return v.id }
 
 // Releases returns the view's releases, top first. The caller must not change them.

@@ -25,7 +25,7 @@ type File struct {
 	Open func() (io.ReadCloser, error)
 }
 
-// Levels at which more work buys little (DESIGN: section 7). The window bounds
+// Levels at which more work buys little. The window bounds
 // the memory of a zstd encoder here and of every decoder there.
 const (
 	gzipLevel  = 6

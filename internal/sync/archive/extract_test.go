@@ -59,7 +59,7 @@ func skippedNames(report Report) []string {
 
 type shown = map[string]string
 
-// What is kept, what is skipped: CONTRACT.md, section 6, first five rows.
+// What is kept, and what is skipped.
 func TestKept(t *testing.T) {
 	long := strings.Repeat("n", 255)
 	for name, tc := range map[string]struct {
@@ -169,7 +169,7 @@ func TestKept(t *testing.T) {
 	}
 }
 
-// What is refused: CONTRACT.md, section 6, last row. says is part of the message.
+// What is refused; says is part of the message.
 func TestRefused(t *testing.T) {
 	good := reg("good", "1")
 	for name, tc := range map[string]struct {
@@ -274,7 +274,7 @@ func TestLimitsAreInclusive(t *testing.T) {
 	assert.EqualValues(t, 5, report.Bytes)
 }
 
-// Zero is the default of CONTRACT.md, section 4.
+// Zero is the default of the configuration.
 func TestDefaultLimits(t *testing.T) {
 	assert.Equal(t, Limits{TreeBytes: 8 << 30, Files: 1_000_000, FileBytes: 4 << 30}, Limits{}.withDefaults())
 	given := Limits{TreeBytes: 1, Files: 2, FileBytes: 3}

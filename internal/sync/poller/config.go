@@ -34,7 +34,7 @@ type Source interface {
 	Fingerprint() string
 }
 
-// Config is one source's part of the configuration (CONTRACT.md, section 4).
+// Config is one source's part of the configuration (docs/configuration.md).
 type Config struct {
 	Name       string
 	Repository string // for people

@@ -20,8 +20,8 @@ import (
 	"github.com/specman/specman/internal/sync/oci/ocitest"
 )
 
-// What CONTRACT.md, section 5, says sentence by sentence, where no other test
-// of this package does.
+// What a sync promises, promise by promise, where no other test of this package
+// holds it.
 
 // newRigCountingSwaps keeps the tags of each view that came to be served.
 func newRigCountingSwaps(t *testing.T, change ...func(*Config)) (r *rig, swaps *[]string) {
