@@ -48,59 +48,82 @@ func (r *reuse) close() {
 	}
 }
 
-// link gives content that is held elsewhere a second name among the new files.
-// It compares the bytes first: a file that rotted on disk must not become part
-// of a new tree. It reports whether name is there now.
-func (r *reuse) link(sum [sha256.Size]byte, content []byte, name string) bool {
-	if r == nil {
-		return false
-	}
-	return r.linkIf(sum, r.staging+"/files/"+name, func(held *os.File) bool { return sameContent(held, content) })
-}
-
-// linkLarge is link for a file that is too large to be in memory: it is there
-// already, and is replaced.
+// linkLarge replaces a file that is written already, because it is too large to
+// be in memory, by a name of the same content that is held.
 func (r *reuse) linkLarge(sum [sha256.Size]byte, name string) {
 	if r == nil {
 		return
 	}
+	at, ok := r.bySum[sum]
+	if !ok {
+		return
+	}
+	t := r.view.trees[at.tree]
+	f, err := t.open(at.rec)
+	if err != nil {
+		return
+	}
+	defer f.Close()
+	if hashFile(f) != sum {
+		return
+	}
 	aside := fmt.Sprintf("%s/aside-%d", r.staging, r.asides.Add(1)) // beside the files: it meets no name of the archive
-	if r.linkIf(sum, aside, func(held *os.File) bool { return hashFile(held) == sum }) &&
+	if r.store.root.Link(treesFolder+"/"+treeName(t.layer)+"/files/"+t.path(at.rec), aside) == nil &&
 		r.store.root.Rename(aside, r.staging+"/files/"+name) != nil {
 		r.store.root.Remove(aside)
 	}
 }
 
-// linkIf makes path, below the store's folder, a name of held content that is the
-// same, byte for byte.
-func (r *reuse) linkIf(sum [sha256.Size]byte, path string, same func(held *os.File) bool) bool {
-	at, ok := r.bySum[sum]
+// heldFiles links small files, for one goroutine.
+type heldFiles struct {
+	*reuse // nil: there are none
+	from   lastFolder
+	buffer []byte
+}
+
+// link gives content that is held elsewhere a second name among the new files.
+// It compares the bytes first: a file that rotted on disk must not become part
+// of a new tree. It reports whether name is there now.
+func (h *heldFiles) link(sum [sha256.Size]byte, content []byte, root *os.Root, name string, into *lastFolder) bool {
+	if h.reuse == nil {
+		return false
+	}
+	at, ok := h.bySum[sum]
 	if !ok {
 		return false
 	}
-	t := r.view.trees[at.tree]
-	f, err := t.open(at.rec)
+	t := h.view.trees[at.tree]
+	if damaged := t.damaged.Load(); damaged != nil && (*damaged)[at.rec] {
+		return false
+	}
+	held := t.path(at.rec)
+	if !h.same(t.root, held, content) {
+		return false
+	}
+	from, old, err := h.from.of(t.root, held)
+	if err != nil {
+		return false
+	}
+	to, base, err := into.of(root, name)
+	return err == nil && unix.Linkat(from, old, to, base, 0) == nil
+}
+
+// same reports whether a held file has that content.
+func (h *heldFiles) same(root *os.Root, name string, content []byte) bool {
+	f, err := h.from.open(root, name)
 	if err != nil {
 		return false
 	}
 	defer f.Close()
-	return same(f) &&
-		r.store.root.Link(treesFolder+"/"+treeName(t.layer)+"/files/"+t.path(at.rec), path) == nil
+	if h.buffer == nil {
+		h.buffer = make([]byte, blockSize+1)
+	}
+	// One byte more than there should be is asked for, which a longer file has.
+	n, err := io.ReadFull(f, h.buffer[:len(content)+1])
+	return errors.Is(err, io.ErrUnexpectedEOF) && bytes.Equal(h.buffer[:n], content)
 }
 
-func sameContent(f *os.File, content []byte) bool {
-	b := make([]byte, 32<<10)
-	for {
-		n, err := f.Read(b)
-		if n > len(content) || !bytes.Equal(b[:n], content[:n]) {
-			return false
-		}
-		content = content[n:]
-		if err != nil {
-			return errors.Is(err, io.EOF) && len(content) == 0
-		}
-	}
-}
+func (h *heldFiles) close() { h.from.close() }
 
 // cannotLink says whether a link failed because this file system, or this
 // file, has no more hard links to give.
@@ -115,10 +138,10 @@ func copyFile(root *os.Root, from, to string) error {
 		return err
 	}
 	defer src.Close()
-	dst, err := root.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o444)
+	dst, err := root.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, fileMode)
 	if err != nil {
 		return err
 	}
 	_, err = io.Copy(dst, src)
-	return errors.Join(err, finishFile(dst))
+	return errors.Join(err, dst.Chmod(fileMode), dst.Close())
 }

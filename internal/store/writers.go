@@ -15,6 +15,7 @@ const (
 	blockSize   = 256 << 10
 	blockCount  = 8 // 2 MiB in all, whatever the archive
 	writerCount = 2
+	batchFiles  = 64 // so that files without content are written too while the archive is read
 	// checkEvery is how many bytes may be written between two looks at the
 	// free space.
 	checkEvery = 64 << 20
@@ -35,6 +36,7 @@ type writers struct {
 
 	jobs    chan job
 	free    chan []byte
+	batch   batch          // small files that no job has yet; of the goroutine that calls write
 	pending sync.WaitGroup // jobs not done
 	running sync.WaitGroup // goroutines not ended
 
@@ -45,11 +47,29 @@ type writers struct {
 	flushing  bool
 }
 
-// job is one file. Its content comes in blocks, which go back to the pool.
+// job is what one goroutine writes: some small files, or a large one.
 type job struct {
+	batch
+	large largeFile
+}
+
+// batch is small files whose contents share a block: to hand each over by itself
+// costs more than to write it.
+type batch struct {
+	block []byte // nil: there is none yet
+	files []smallFile
+}
+
+type smallFile struct {
+	name    string
+	content []byte // within the block
+	sum     *[sha256.Size]byte
+}
+
+// largeFile is one whose content comes in blocks, which go back to the pool.
+type largeFile struct {
 	name   string
-	size   int64
-	blocks chan []byte
+	blocks chan []byte // nil: it is none
 	sum    *[sha256.Size]byte
 }
 
@@ -59,17 +79,7 @@ func startWriters(root *os.Root, reuse *reuse, check func() error) *writers {
 		w.free <- nil // allocated when first needed
 	}
 	for range writerCount {
-		w.running.Go(func() {
-			for j := range w.jobs {
-				if err := w.put(j); err != nil {
-					w.fail(fmt.Errorf("%q: %w", j.name, err))
-				}
-				for b := range j.blocks { // what put did not take
-					w.free <- b
-				}
-				w.pending.Done()
-			}
-		})
+		w.running.Go(w.run)
 	}
 	return w
 }
@@ -81,107 +91,158 @@ func (w *writers) write(name string, size int64, content io.Reader, sum *[sha256
 	if err := w.failure(); err != nil {
 		return nil, err
 	}
-	j := job{name: name, size: size, blocks: make(chan []byte, 1), sum: sum}
+	if size > blockSize {
+		return w.writeLarge(name, size, content, sum), nil
+	}
+	if used := len(w.batch.block); w.batch.block != nil && (used+int(size) > blockSize || len(w.batch.files) == batchFiles) {
+		w.send()
+	}
+	if w.batch.block == nil {
+		w.batch.block = w.takeBlock()[:0]
+	}
+	used := len(w.batch.block)
+	space := w.batch.block[used : used+int(size)]
+	if _, err := io.ReadFull(content, space); err != nil {
+		return err, nil
+	}
+	w.batch.block = w.batch.block[:used+len(space)]
+	w.batch.files = append(w.batch.files, smallFile{name, space, sum})
+	return nil, nil
+}
+
+// send hands over the small files that have come together.
+func (w *writers) send() {
+	if w.batch.block == nil {
+		return
+	}
 	w.pending.Add(1)
-	defer close(j.blocks)
+	w.jobs <- job{batch: w.batch}
+	w.batch = batch{}
+}
+
+func (w *writers) takeBlock() []byte {
+	b := <-w.free
+	if b == nil {
+		b = make([]byte, blockSize)
+	}
+	return b[:blockSize]
+}
+
+func (w *writers) writeLarge(name string, size int64, content io.Reader, sum *[sha256.Size]byte) error {
+	large := largeFile{name: name, blocks: make(chan []byte, 1), sum: sum}
+	defer close(large.blocks)
 	sent := false
-	for left := size; ; {
-		b := <-w.free
-		if b == nil {
-			b = make([]byte, blockSize)
-		}
+	for left := size; left > 0; {
+		b := w.takeBlock()
 		b = b[:min(left, blockSize)]
 		if _, err := io.ReadFull(content, b); err != nil {
 			w.free <- b
-			if !sent {
-				w.pending.Done()
-			} else {
+			if sent {
 				w.fail(fmt.Errorf("%q: %w", name, err)) // the half file must not pass for a whole one
 			}
-			return err, nil
+			return err
 		}
-		j.blocks <- b
+		left -= int64(len(b))
+		large.blocks <- b
 		if !sent {
 			sent = true
-			w.jobs <- j
-		}
-		if left -= int64(len(b)); left == 0 {
-			return nil, nil
+			w.pending.Add(1)
+			w.jobs <- job{large: large}
 		}
 	}
+	return nil
 }
 
 // wait returns when all that was given to write is written.
 func (w *writers) wait() error {
+	w.send()
 	w.pending.Wait()
 	return w.failure()
 }
 
 // close waits, and ends the goroutines.
 func (w *writers) close() error {
+	w.send()
 	close(w.jobs)
 	w.running.Wait()
 	w.reuse.close()
 	return w.failure()
 }
 
-// put writes one file and takes its sum.
-func (w *writers) put(j job) error {
-	if w.failure() != nil {
+// writer is what one of the goroutines has for itself.
+type writer struct {
+	*writers
+	into lastFolder
+	held heldFiles
+}
+
+// run does jobs until there are no more. After an error it only takes them.
+func (w *writers) run() {
+	one := writer{writers: w, held: heldFiles{reuse: w.reuse}}
+	defer one.into.close()
+	defer one.held.close()
+	for j := range w.jobs {
+		if j.large.blocks != nil {
+			one.putLarge(j.large)
+		} else {
+			for _, f := range j.files {
+				if w.failure() != nil {
+					break
+				}
+				if err := one.putSmall(f); err != nil {
+					w.fail(fmt.Errorf("%q: %w", f.name, err))
+				}
+			}
+			w.free <- j.block
+		}
+		w.pending.Done()
+	}
+}
+
+// putSmall takes the sum of a file and writes it, or links it to the same content
+// of a tree that is held.
+func (w *writer) putSmall(f smallFile) error {
+	*f.sum = sha256.Sum256(f.content)
+	if w.held.link(*f.sum, f.content, w.root, f.name, &w.into) {
 		return nil
 	}
-	if j.size <= blockSize {
-		return w.putSmall(j)
-	}
-	f, err := w.create(j.name)
+	file, err := w.into.create(w.root, f.name)
 	if err != nil {
 		return err
 	}
+	if _, err = file.Write(f.content); err == nil {
+		err = w.count(len(f.content))
+	}
+	return errors.Join(err, file.Close())
+}
+
+// putLarge writes a file as its blocks come, and takes its sum.
+func (w *writer) putLarge(f largeFile) {
+	err := w.failure()
+	var file *os.File
+	if err == nil {
+		file, err = w.into.create(w.root, f.name)
+	}
 	sum := sha256.New()
-	for b := range j.blocks {
+	for b := range f.blocks {
 		if err == nil {
 			sum.Write(b)
-			_, err = f.Write(b)
+			_, err = file.Write(b)
 		}
 		if err == nil {
 			err = w.count(len(b))
 		}
 		w.free <- b
 	}
-	sum.Sum(j.sum[:0])
-	if err := errors.Join(err, finishFile(f)); err != nil {
-		return err
+	sum.Sum(f.sum[:0])
+	if file != nil {
+		err = errors.Join(err, file.Close())
 	}
-	w.reuse.linkLarge(*j.sum, j.name)
-	return nil
-}
-
-// putSmall writes a file that is one block, or links it to the same content
-// of a tree that is held.
-func (w *writers) putSmall(j job) error {
-	b := <-j.blocks
-	defer func() { w.free <- b }()
-	*j.sum = sha256.Sum256(b)
-	if w.reuse.link(*j.sum, b, j.name) {
-		return nil
-	}
-	f, err := w.create(j.name)
 	if err != nil {
-		return err
+		w.fail(fmt.Errorf("%q: %w", f.name, err))
+		return
 	}
-	if _, err = f.Write(b); err == nil {
-		err = w.count(len(b))
-	}
-	return errors.Join(err, finishFile(f))
-}
-
-func (w *writers) create(name string) (*os.File, error) {
-	return w.root.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o444)
-}
-
-// finishFile gives the file its mode whatever the umask is.
-func finishFile(f *os.File) error {
-	return errors.Join(f.Chmod(0o444), f.Close())
+	w.reuse.linkLarge(*f.sum, f.name)
 }
 
 // count looks at the free space, and has the kernel write out what is there,
