@@ -11,7 +11,8 @@
 //     [Report.Skipped], or the whole archive is refused with a [RefusedError].
 //   - The stream is read to its true end, so that the checksum of a compressed
 //     stream, and the size and digest that the caller's reader may check at EOF,
-//     have been checked when Extract returns.
+//     have been checked when Extract returns. It is read a little ahead, in another
+//     goroutine, which has ended when Extract returns.
 //   - Memory grows with the number of entries (less than 400 bytes each), never
 //     with their bytes; the time it takes is bounded by [Limits] and the input.
 //
@@ -161,7 +162,8 @@ func (s Skipped) String() string {
 // success, r has been read to its end, so that a reader that checks size and
 // digest at EOF has spoken: if r itself fails, that error is returned (wrapped)
 // and never a RefusedError, since a transfer that went wrong says nothing about
-// the archive. An error of sink, or of ctx, is returned without reading on.
+// the archive. An error of sink, or of ctx, is returned without
+// reading on, but for a Read that is under way.
 func Extract(ctx context.Context, r io.Reader, limits Limits, sink Sink) (Report, error) {
 	src := &source{ctx: ctx, r: r}
 	report, err := extract(src, limits, sink)

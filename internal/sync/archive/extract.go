@@ -8,7 +8,8 @@ import (
 	"io"
 )
 
-// bufferSize is that of each of the two buffers, before and after the decoder.
+// bufferSize is that of each of the two buffers: what the decoder reads from, and
+// what tar headers are looked at in.
 const bufferSize = 64 << 10
 
 // extract is Extract without the last word of the source.
@@ -50,7 +51,9 @@ func (x *extractor) run(src *source) error {
 	}
 	defer decoded.Close()
 
-	x.stream = &stream{r: bufio.NewReaderSize(decoded, bufferSize)}
+	ahead := readAhead(decoded)
+	defer ahead.close()
+	x.stream = newStream(ahead)
 	head, err = x.stream.r.Peek(blockSize)
 	switch {
 	case err != nil && err != io.EOF:

@@ -52,8 +52,14 @@ func (g *growth) Symlink(string, string, time.Time) error        { return g.meas
 func (g *growth) Alias(string, string, bool) error               { return g.measure() }
 func (g *growth) Remove(string) error                            { return g.measure() }
 
-// perEntry extracts n entries and returns the memory that each one took at most.
+// perEntry extracts n entries and returns the memory that each one took at most,
+// beside what an archive takes that has but one.
 func perEntry(t testing.TB, n int, make func(i int) entry) float64 {
+	return float64(growthOf(t, n, make)-growthOf(t, 1, make)) / float64(n)
+}
+
+// growthOf extracts n entries and returns what they took at most.
+func growthOf(t testing.TB, n int, make func(i int) entry) int64 {
 	r, w := io.Pipe()
 	go func() {
 		buffered := bufio.NewWriterSize(w, 1<<16)
@@ -64,11 +70,11 @@ func perEntry(t testing.TB, n int, make func(i int) entry) float64 {
 		_ = buffered.Flush()
 		w.Close()
 	}()
-	sink := &growth{before: liveHeap(), every: n / 8}
+	sink := &growth{before: liveHeap(), every: max(1, n/8)}
 	_, err := Extract(t.Context(), sink.andAtEOF(r), Limits{}, sink)
 	require.NoError(t, err)
 	require.NotZero(t, sink.peak)
-	return float64(int64(sink.peak)-int64(sink.before)) / float64(n)
+	return int64(sink.peak) - int64(sink.before)
 }
 
 // The promise of the package: at most 400 bytes an entry.

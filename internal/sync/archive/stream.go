@@ -9,15 +9,29 @@ import (
 // the stream between two entries for the end of the archive; stream tells one
 // that was cut off there.
 type stream struct {
-	r *bufio.Reader
-	n int64 // bytes handed out
+	r      *bufio.Reader // for headers
+	direct io.Reader     // what r reads, for content: it is copied once less
+	n      int64         // bytes handed out
 }
 
-func (s *stream) Read(p []byte) (int, error) {
-	n, err := s.r.Read(p)
+func newStream(r io.Reader) *stream {
+	return &stream{r: bufio.NewReaderSize(sips{r}, bufferSize), direct: r}
+}
+
+func (s *stream) Read(p []byte) (n int, err error) {
+	if s.r.Buffered() > 0 {
+		n, err = s.r.Read(p)
+	} else {
+		n, err = s.direct.Read(p)
+	}
 	s.n += int64(n)
 	return n, err
 }
+
+// sips has a buffer take no more than a header at a time.
+type sips struct{ r io.Reader }
+
+func (s sips) Read(p []byte) (int, error) { return s.r.Read(p[:min(len(p), 2*blockSize)]) }
 
 // atEnd reports whether the block that ends an archive comes next. It is to be
 // asked when an entry's content has been read; with its padding outstanding, as
