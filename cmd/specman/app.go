@@ -5,8 +5,6 @@ import (
 	"io"
 	"log/slog"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"github.com/specman/specman/internal/config"
 	"github.com/specman/specman/internal/logging"
 	"github.com/specman/specman/internal/sync/oci"
@@ -68,8 +66,7 @@ func validateSource(s config.Source) error {
 	if s.Repository == "" {
 		return nil
 	}
-	metrics := oci.NewMetrics(prometheus.NewRegistry(), []string{s.Name})
-	_, err := oci.Open(connection(&s, metrics, nil)) // no logger: who uses the source hears its warnings
+	_, err := oci.Open(connection(&s, nil, nil)) // no logger: who uses the source hears its warnings
 	return err
 }
 

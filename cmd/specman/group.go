@@ -28,6 +28,7 @@ type sources struct {
 	next    chan struct{} // closed when pollers have been replaced
 }
 
+// newSources makes the pollers of a configuration. Without reg nothing is counted.
 func newSources(cfg *config.Config, st *store.Store, reg prometheus.Registerer, log *slog.Logger) (*sources, error) {
 	g := &sources{store: st, metrics: newSyncMetrics(reg, cfg), log: log, next: make(chan struct{})}
 	pollers, err := newPollers(cfg, st, g.metrics, log)

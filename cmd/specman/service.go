@@ -29,7 +29,8 @@ const (
 	drainTime = 20 * time.Second
 )
 
-// service is everything that `specman serve` runs.
+// service is everything that `specman serve` runs. Commands that do a part of
+// it themselves have no metrics: nobody could read them.
 type service struct {
 	app     *app
 	cfg     *config.Config
@@ -50,10 +51,14 @@ func newService(app *app) (*service, error) {
 	if loaded.Config.Webhook.URL != "" {
 		return nil, usageError{withCure(errors.New("webhook.url: this version does not tell anybody of swaps yet"), "take webhook.url out; poll /api/v1/status or the metric specman_view_info instead")}
 	}
-	s := &service{app: app, cfg: &loaded.Config, log: log, metrics: prometheus.NewRegistry()}
+	return &service{app: app, cfg: &loaded.Config, log: log}, nil
+}
+
+// measure makes the metrics, and those of the process itself.
+func (s *service) measure() {
+	s.metrics = prometheus.NewRegistry()
 	s.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	s.reloads = newReloadMetrics(s.metrics)
-	return s, nil
 }
 
 // storeOptions is the store's part of the configuration.
@@ -69,6 +74,7 @@ func storeOptions(cfg *config.Config, log *slog.Logger) store.Options {
 // served before any registry is asked.
 func (s *service) run(ctx context.Context) (err error) {
 	limitMemory(s.log)
+	s.measure()
 	opts := storeOptions(s.cfg, s.log)
 	opts.Registerer = s.metrics
 	st, err := store.Open(ctx, opts)

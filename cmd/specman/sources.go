@@ -14,13 +14,17 @@ import (
 	"github.com/specman/specman/internal/sync/selector"
 )
 
-// syncMetrics are the metrics of everything that brings releases in.
+// syncMetrics are the metrics of everything that brings releases in; the zero
+// value counts nothing.
 type syncMetrics struct {
 	poller *poller.Metrics
 	oci    *oci.Metrics
 }
 
 func newSyncMetrics(reg prometheus.Registerer, cfg *config.Config) syncMetrics {
+	if reg == nil {
+		return syncMetrics{}
+	}
 	names := sourceNames(cfg)
 	return syncMetrics{poller: poller.NewMetrics(reg, names), oci: oci.NewMetrics(reg, names)}
 }

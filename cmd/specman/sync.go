@@ -60,19 +60,26 @@ func (a *app) sync(ctx context.Context, force, ifEmpty bool, format outputFormat
 	client := ops.Client{Socket: cfg.Control.Socket}
 	asked, err := client.Sync(ctx, force)
 	result.Outcomes = asked.Outcomes
-	if errors.Is(err, ops.ErrNotRunning) {
-		result.Outcomes, err = a.syncHere(ctx, force)
+	switch {
+	case errors.Is(err, ops.ErrNotRunning):
+		result, err = a.syncHere(ctx, force)
+	case err == nil:
+		result.Releases, err = heldReleases(cfg)
 	}
 	if err != nil {
 		return err
 	}
+	return a.printSync(result, format)
+}
+
+// heldReleases reads from the disk what the running service holds.
+func heldReleases(cfg *config.Config) ([]store.Release, error) {
 	held, err := store.Read(cfg.Store.Dir, sourceNames(cfg)...)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer held.Close()
-	result.Releases = held.Releases
-	return a.printSync(result, format)
+	return held.Releases, nil
 }
 
 // wholeViewHeld says whether the store would serve something as it is.
@@ -86,31 +93,32 @@ func wholeViewHeld(cfg *config.Config) bool {
 }
 
 // syncHere syncs without a service: it takes the store itself.
-func (a *app) syncHere(ctx context.Context, force bool) (map[string]poller.Outcome, error) {
+func (a *app) syncHere(ctx context.Context, force bool) (result syncResult, err error) {
 	s, err := newService(a)
 	if err != nil {
-		return nil, err
+		return result, err
 	}
 	opts := storeOptions(s.cfg, s.log)
 	opts.LockWait = 0
 	st, err := store.Open(ctx, opts)
 	if err != nil {
-		return nil, storeError(err)
+		return result, storeError(err)
 	}
 	defer st.Close()
-	group, err := newSources(s.cfg, st, s.metrics, s.log)
+	group, err := newSources(s.cfg, st, nil, s.log)
 	if err != nil {
-		return nil, err
+		return result, err
 	}
-	outcomes := make(map[string]poller.Outcome)
+	result.Outcomes = make(map[string]poller.Outcome)
 	for _, p := range group.all() {
-		outcomes[p.Name] = p.Once(ctx, force)
+		result.Outcomes[p.Name] = p.Once(ctx, force)
 	}
-	if len(outcomes) == 0 {
-		return nil, withCure(errors.New("no source is configured"), "set source.repository")
+	if len(result.Outcomes) == 0 {
+		return result, withCure(errors.New("no source is configured"), "set source.repository")
 	}
 	_, err = st.GC(false)
-	return outcomes, err
+	result.Releases = st.Releases()
+	return result, err
 }
 
 func (a *app) printSync(result syncResult, format outputFormat) error {

@@ -58,7 +58,7 @@ func (a *app) verifyHere(ctx context.Context, st *store.Store, repair bool) (ops
 		if err != nil {
 			return err
 		}
-		group, err := newSources(s.cfg, st, s.metrics, s.log)
+		group, err := newSources(s.cfg, st, nil, s.log)
 		if err != nil {
 			return err
 		}

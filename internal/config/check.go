@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // IsPEM reports whether an item of a list of key files is a PEM block itself and
@@ -45,10 +46,10 @@ func checkURL(s string) error {
 	return nil
 }
 
-var dnsLabel = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`)
+var dnsLabel = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`) })
 
 func checkSourceName(s string) error {
-	if !dnsLabel.MatchString(s) {
+	if !dnsLabel().MatchString(s) {
 		return fmt.Errorf("%s is not allowed; allowed are up to 63 small letters, digits and inner dashes", quote(s))
 	}
 	if s == "import" {

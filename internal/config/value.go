@@ -4,14 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 )
-
-var bareNumber = regexp.MustCompile(`^[-+]?[0-9]+(\.[0-9]+)?$`)
 
 // parse reads one value as it stands in the environment, in a flag or, for all
 // kinds but List, in a scalar of the file. Its errors never hold a secret.
@@ -48,7 +45,7 @@ func (k Key) parse(text string) (any, error) {
 
 func (k Key) parseDuration(text string) (any, error) {
 	// 0 is the one number that needs no unit: "never" where that is allowed.
-	if text != "0" && bareNumber.MatchString(text) {
+	if text != "0" && isBareNumber(text) {
 		return nil, fmt.Errorf("%s is a bare number where a duration is due; write %ss (seconds) or another unit", text, text)
 	}
 	d, err := time.ParseDuration(text)
@@ -57,6 +54,17 @@ func (k Key) parseDuration(text string) (any, error) {
 	}
 	return d, nil
 }
+
+// isBareNumber reports whether text is digits, with a sign or a fraction or not.
+func isBareNumber(text string) bool {
+	if strings.HasPrefix(text, "-") || strings.HasPrefix(text, "+") {
+		text = text[1:]
+	}
+	whole, fraction, parted := strings.Cut(text, ".")
+	return isDigits(whole) && (!parted || isDigits(fraction))
+}
+
+func isDigits(text string) bool { return text != "" && strings.Trim(text, "0123456789") == "" }
 
 // text checks one text.
 func (k Key) text(s string) (any, error) {

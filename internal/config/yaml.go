@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -64,13 +65,13 @@ func (r *yamlReader) parse(data []byte) *yaml.Node {
 	return resolve(first.Content[0])
 }
 
-var yamlError = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)`)
+var yamlError = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)`) })
 
 // syntaxError reports a fault of the YAML. The message of the library is passed on
 // but for the one that quotes a value: that may be a secret which begins with *.
 func (r *yamlReader) syntaxError(err error) {
 	line, problem := 0, err.Error()
-	if m := yamlError.FindStringSubmatch(problem); m != nil {
+	if m := yamlError().FindStringSubmatch(problem); m != nil {
 		line, _ = strconv.Atoi(m[1])
 		problem = m[2]
 	}
@@ -177,11 +178,11 @@ func join(path, name string) string {
 	return path + "." + name
 }
 
-var plainKey = regexp.MustCompile(`^[-\w.\[\]]{1,100}$`)
+var plainKey = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[-\w.\[\]]{1,100}$`) })
 
 // quoteKey leaves names alone and makes anything else fit for one line.
 func quoteKey(name string) string {
-	if plainKey.MatchString(name) {
+	if plainKey().MatchString(name) {
 		return name
 	}
 	return quote(name)

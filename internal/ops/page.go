@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"html/template"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -42,13 +43,17 @@ type pageData struct {
 	Events []store.Event
 }
 
-var pageTemplate = template.Must(template.New("status").Funcs(template.FuncMap{
-	"css":   func() template.CSS { return template.CSS(pageCSS) },
-	"size":  human.Bytes,
-	"short": func(d digest.Digest) string { return short(d) },
-	"stamp": func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05") + " UTC" },
-	"iso":   func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
-}).Parse(pageHTML))
+// pageTemplate is parsed when the page is first asked for: commands that end at
+// once have no page.
+var pageTemplate = sync.OnceValue(func() *template.Template {
+	return template.Must(template.New("status").Funcs(template.FuncMap{
+		"css":   func() template.CSS { return template.CSS(pageCSS) },
+		"size":  human.Bytes,
+		"short": func(d digest.Digest) string { return short(d) },
+		"stamp": func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05") + " UTC" },
+		"iso":   func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
+	}).Parse(pageHTML))
+})
 
 // Ago is a moment as a person would say it.
 func (d pageData) Ago(t time.Time) string { return human.Ago(t, d.Now) }
@@ -86,7 +91,7 @@ func (s *Server) page(w http.ResponseWriter, _ *http.Request) {
 		}
 	}
 	var body bytes.Buffer
-	if err := pageTemplate.Execute(&body, data); err != nil {
+	if err := pageTemplate().Execute(&body, data); err != nil {
 		s.log.Error("cannot make the status page", "error", err)
 		s.problem(w, http.StatusInternalServerError, "the page cannot be made; /api/v1/status has the same")
 		return

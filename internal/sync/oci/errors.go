@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"oras.land/oras-go/v2/errdef"
@@ -114,12 +115,12 @@ func KindOf(err error) Kind {
 
 // Redirects to blob stores carry signatures in their query, and oras-go and
 // net/http put whole URLs into their errors.
-var urlQuery = regexp.MustCompile(`(https?://[^\s"?]*)\?[^\s"]*`)
+var urlQuery = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(https?://[^\s"?]*)\?[^\s"]*`) })
 
 // oneLine makes text from anywhere fit for a log line: without control
 // characters, without the queries of URLs, and not endless.
 func oneLine(text string) string {
-	text = urlQuery.ReplaceAllString(text, "$1")
+	text = urlQuery().ReplaceAllString(text, "$1")
 	text = strings.Join(strings.FieldsFunc(text, func(r rune) bool { return r < ' ' || r == 0x7f }), " ")
 	const limit = 600
 	if len(text) > limit {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 )
 
@@ -18,17 +19,25 @@ type file struct{ setting, path string }
 
 // read names the setting, the file and the cure where it fails.
 func (f file) read() ([]byte, error) {
-	opened, err := os.Open(f.path)
+	content, err := f.content()
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", f.setting, err)
+	}
+	return content, nil
+}
+
+func (f file) content() ([]byte, error) {
+	opened, err := os.Open(f.path)
+	if err != nil {
+		return nil, err
 	}
 	defer opened.Close()
 	content, err := io.ReadAll(io.LimitReader(opened, maxFileBytes+1))
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", f.setting, err)
+		return nil, err
 	}
 	if len(content) > maxFileBytes {
-		return nil, fmt.Errorf("%s: %s is larger than %d MiB", f.setting, f.path, maxFileBytes>>20)
+		return nil, fmt.Errorf("%s is larger than %d MiB", f.path, maxFileBytes>>20)
 	}
 	return content, nil
 }
@@ -46,18 +55,25 @@ func newFingerprinter(files []file) *fingerprinter {
 	return f
 }
 
+// now is asked for at each request, and most often there is no file to look at, or
+// one that is not there.
 func (f *fingerprinter) now() string {
-	hash := sha256.New()
-	hash.Write(f.salt[:])
+	if len(f.files) == 0 {
+		return "no files"
+	}
+	text := append(make([]byte, 0, 512), f.salt[:]...)
 	for _, file := range f.files {
-		content, err := file.read()
+		content, err := file.content()
 		if err != nil {
 			content = []byte(err.Error())
 		}
-		fmt.Fprintf(hash, "%q %t %d\n", file.path, err == nil, len(content))
-		hash.Write(content)
+		text = strconv.AppendQuote(text, file.path)
+		text = strconv.AppendBool(text, err == nil)
+		text = strconv.AppendInt(text, int64(len(content)), 10)
+		text = append(append(text, '\n'), content...)
 	}
-	return hex.EncodeToString(hash.Sum(nil)[:16])
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:16])
 }
 
 // secret is a value that is given as such or in a file.

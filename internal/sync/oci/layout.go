@@ -9,12 +9,12 @@ import (
 	"io/fs"
 	"os"
 	"path"
-	"regexp"
 	"strings"
 	"time"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"oras.land/oras-go/v2/registry"
 )
 
 const (
@@ -120,8 +120,10 @@ func (l *layout) readFile(name string, limit int64) ([]byte, error) {
 	return raw, nil
 }
 
-// tagName is what the distribution specification allows.
-var tagName = regexp.MustCompile(`^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$`)
+// isTag says whether the distribution specification allows a name as a tag.
+func isTag(name string) bool {
+	return registry.Reference{Reference: name}.ValidateReferenceAsTag() == nil
+}
 
 // tagOf reads a descriptor's tag. Some tools write a whole image name there.
 func tagOf(desc ocispec.Descriptor) string {
@@ -129,7 +131,7 @@ func tagOf(desc ocispec.Descriptor) string {
 	if strings.Contains(name, "/") {
 		_, name, _ = strings.Cut(path.Base(name), ":")
 	}
-	if !tagName.MatchString(name) {
+	if !isTag(name) {
 		return ""
 	}
 	return name

@@ -25,10 +25,28 @@ import (
 // ecrHost is the name of a private registry in any partition: aws, aws-us-gov
 // and aws-cn (amazonaws.com, .cn), the European sovereign cloud, and the iso
 // ones; with -fips; and the dual-stack form under on.aws.
-var ecrHost = regexp.MustCompile(`^[0-9]{12}\.dkr[.-]ecr(-fips)?\.([a-z0-9-]+)\.` +
-	`(amazonaws\.com|amazonaws\.com\.cn|amazonaws\.eu|c2s\.ic\.gov|sc2s\.sgov\.gov|cloud\.adc-e\.uk|csp\.hci\.ic\.gov|on\.aws|on\.amazonwebservices\.com\.cn)$`)
+var ecrHost = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^[0-9]{12}\.dkr[.-]ecr(-fips)?\.([a-z0-9-]+)\.` +
+		`(amazonaws\.com|amazonaws\.com\.cn|amazonaws\.eu|c2s\.ic\.gov|sc2s\.sgov\.gov|cloud\.adc-e\.uk|csp\.hci\.ic\.gov|on\.aws|on\.amazonwebservices\.com\.cn)$`)
+})
 
-func isECR(host string) bool { return ecrHost.MatchString(strings.ToLower(host)) }
+// ecrHostRegion returns the region that the name of a private registry holds.
+func ecrHostRegion(host string) (region string, ok bool) {
+	host = strings.ToLower(host)
+	if !strings.Contains(host, ".dkr") { // most registries: the expression is not even compiled for them
+		return "", false
+	}
+	match := ecrHost().FindStringSubmatch(host)
+	if match == nil {
+		return "", false
+	}
+	return match[2], true
+}
+
+func isECR(host string) bool {
+	_, ok := ecrHostRegion(host)
+	return ok
+}
 
 // isPublicECR: it is read without a login, and has no API to ask for one here.
 func isPublicECR(host string) bool { return host == "public.ecr.aws" || host == "ecr-public.aws.com" }
@@ -57,8 +75,8 @@ func ecrRegion(host, setting string) (string, error) {
 	if setting != "" {
 		return setting, nil
 	}
-	if match := ecrHost.FindStringSubmatch(strings.ToLower(host)); match != nil {
-		return match[2], nil
+	if region, ok := ecrHostRegion(host); ok {
+		return region, nil
 	}
 	return "", fmt.Errorf("source.auth.ecr.region is not set, and %s is no ECR host that names one", host)
 }

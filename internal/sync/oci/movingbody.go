@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"time"
 )
 
@@ -47,7 +48,9 @@ func (b *movingBody) Read(p []byte) (int, error) {
 // Close reads the little that may be left of a short body, so that the
 // connection can be used again, and ends the request.
 func (b *movingBody) Close() error {
-	_, _ = io.CopyN(io.Discard, b, 4<<10)
+	if b.ReadCloser != http.NoBody {
+		_, _ = io.CopyN(io.Discard, b, 4<<10)
+	}
 	err := b.ReadCloser.Close()
 	b.stop(context.Canceled)
 	return err

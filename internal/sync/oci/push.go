@@ -3,6 +3,7 @@ package oci
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -12,9 +13,8 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
+	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
-	"oras.land/oras-go/v2"
-	"oras.land/oras-go/v2/content/memory"
 	"oras.land/oras-go/v2/registry/remote/auth"
 )
 
@@ -63,7 +63,7 @@ func (r *Repository) Push(ctx context.Context, req PushRequest) (ocispec.Descrip
 }
 
 func prepare(ctx context.Context, req PushRequest) (upload, error) {
-	if !tagName.MatchString(req.Tag) {
+	if !isTag(req.Tag) {
 		return upload{}, &Error{Kind: Misconfigured, Err: fmt.Errorf("%q is no tag", req.Tag), Hint: "letters, digits and . _ - up to 128, as in REPOSITORY:0.0.0"}
 	}
 	if req.Title == "" {
@@ -78,27 +78,23 @@ func prepare(ctx context.Context, req PushRequest) (upload, error) {
 	}
 	layer.Annotations = map[string]string{ocispec.AnnotationTitle: req.Title}
 
-	// oras-go writes the manifest; a memory makes it keep its hands off the registry.
-	scratch := memory.New()
-	desc, err := oras.PackManifest(ctx, scratch, oras.PackManifestVersion1_1, orasArtifactType, oras.PackManifestOptions{
-		Layers:              []ocispec.Descriptor{layer},
-		ManifestAnnotations: map[string]string{ocispec.AnnotationCreated: req.Created.UTC().Format(time.RFC3339)},
-	})
-	if err != nil {
-		return upload{}, err
+	// Byte for byte what oras-go would pack, which is not asked to: importing its
+	// copying and packing costs every start of every command its initialisation.
+	m := ocispec.Manifest{
+		Versioned:    specs.Versioned{SchemaVersion: 2},
+		MediaType:    ocispec.MediaTypeImageManifest,
+		ArtifactType: orasArtifactType,
+		Config:       ocispec.DescriptorEmptyJSON,
+		Layers:       []ocispec.Descriptor{layer},
+		Annotations:  map[string]string{ocispec.AnnotationCreated: req.Created.UTC().Format(time.RFC3339)},
 	}
-	reader, err := scratch.Fetch(ctx, desc)
-	if err != nil {
-		return upload{}, err
-	}
-	defer reader.Close()
-	raw, err := io.ReadAll(reader)
+	raw, err := json.Marshal(m)
 	if err != nil {
 		return upload{}, err
 	}
 	return upload{
-		tag: req.Tag, file: req.File, layer: layer, config: ocispec.DescriptorEmptyJSON,
-		manifest: ocispec.Descriptor{MediaType: desc.MediaType, ArtifactType: desc.ArtifactType, Digest: desc.Digest, Size: desc.Size},
+		tag: req.Tag, file: req.File, layer: layer, config: m.Config,
+		manifest: ocispec.Descriptor{MediaType: m.MediaType, ArtifactType: m.ArtifactType, Digest: digest.FromBytes(raw), Size: int64(len(raw))},
 		raw:      raw, progress: req.Progress,
 	}, nil
 }

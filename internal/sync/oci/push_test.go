@@ -4,9 +4,14 @@ import (
 	"net/http"
 	"path/filepath"
 	"testing"
+	"time"
 
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"oras.land/oras-go/v2"
+	"oras.land/oras-go/v2/content"
+	"oras.land/oras-go/v2/content/memory"
 
 	"github.com/specman/specman/internal/sync/oci"
 	"github.com/specman/specman/internal/sync/oci/ocitest"
@@ -65,6 +70,31 @@ func TestPushIsRefused(t *testing.T) {
 			assert.Contains(t, e.Hint, tt.hint)
 		})
 	}
+}
+
+// A pushed manifest is the one that ORAS's own library packs, byte for byte, so
+// that readers and registries see nothing new.
+func TestPushedManifestIsThatOfORAS(t *testing.T) {
+	dir := t.TempDir()
+	created := time.Date(2026, 5, 1, 12, 30, 0, 0, time.FixedZone("", 2*60*60))
+	r := open(t, "oci-layout:"+filepath.Join(dir, "layout"))
+	desc, err := r.Push(t.Context(), oci.PushRequest{File: write(t, filepath.Join(dir, "a & b.tgz"), "archive"), Tag: "0.0.0", Created: created})
+	require.NoError(t, err)
+	m, err := r.Manifest(t.Context(), "0.0.0")
+	require.NoError(t, err)
+
+	memory := memory.New()
+	want, err := oras.PackManifest(t.Context(), memory, oras.PackManifestVersion1_1, "application/vnd.unknown.artifact.v1", oras.PackManifestOptions{
+		Layers:              m.Layers,
+		ManifestAnnotations: map[string]string{ocispec.AnnotationCreated: "2026-05-01T10:30:00Z"},
+	})
+	require.NoError(t, err)
+	raw, err := content.FetchAll(t.Context(), memory, want)
+	require.NoError(t, err)
+	assert.Equal(t, string(raw), string(m.Raw))
+	want.Annotations = nil // they stand in the manifest
+	assert.Equal(t, want, desc)
+	assert.Equal(t, "a & b.tgz", m.Layers[0].Annotations[ocispec.AnnotationTitle])
 }
 
 func TestPushMissingFile(t *testing.T) {

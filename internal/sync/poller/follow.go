@@ -33,6 +33,11 @@ func (s *pass) contributed(c store.Contribution) *store.Release {
 		if r.Key() != (store.ReleaseKey{Source: s.Name, Tag: c.Tag, Manifest: c.Manifest}) {
 			continue
 		}
+		// Each poll comes by here, and a view of a large tree is dear to make: it is
+		// left to those that are not whole.
+		if s.Store.HasTree(r.Layer) {
+			return &r
+		}
 		v, err := s.Store.AcquireTree(r.Layer)
 		if err != nil {
 			return nil
@@ -45,9 +50,9 @@ func (s *pass) contributed(c store.Contribution) *store.Release {
 
 // refusalOf returns what is remembered against the registry's digest of a follow.
 func (s *pass) refusalOf(f *follow) *store.Refusal {
-	policy := s.policy(f.Named)
 	for _, r := range s.Store.Refusals(s.Name) {
-		if r.Manifest == f.registry && r.Policy == policy {
+		// The policy is a digest to be made, and most manifests were never refused.
+		if r.Manifest == f.registry && r.Policy == s.policy(f.Named) {
 			return &r
 		}
 	}

@@ -90,7 +90,7 @@ func candidateTags(tags []string, selectors []Selector, exclude []string) []cand
 		seen[name] = true
 	}
 	add := func(name string, listed bool) {
-		if seen[name] || !tagGrammar.MatchString(name) {
+		if seen[name] || !isTag(name) {
 			return
 		}
 		seen[name] = true

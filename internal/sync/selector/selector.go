@@ -35,13 +35,6 @@ const (
 	constraintExample = `"semver:>=4.5 <5", "semver:~4.5" or "semver:4.5.x || 0.0.0"`
 )
 
-var (
-	// tagGrammar is that of the OCI distribution specification, "Pulling
-	// manifests".
-	tagGrammar    = regexp.MustCompile(`^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$`)
-	digestGrammar = regexp.MustCompile(`^sha256:[a-f0-9]{64}$`)
-)
-
 // Parse reads one selector; blanks around it do not count. It is one of
 //
 //   - versions: every tag MAJOR.MINOR.PATCH, with or without a leading v, without
@@ -68,7 +61,7 @@ func Parse(text string) (Selector, error) {
 	case strings.HasPrefix(s.text, expressionPrefix):
 		s.match, err = matchExpression(strings.TrimPrefix(s.text, expressionPrefix))
 	case strings.HasPrefix(s.text, digestPrefix):
-		if !digestGrammar.MatchString(s.text) {
+		if !isDigest(s.text) {
 			err = errors.New("a digest is sha256: and 64 lower-case hexadecimal digits")
 		}
 	default:
@@ -163,7 +156,7 @@ func matchExpression(text string) (func([]candidateTag) []candidateTag, error) {
 
 // checkTag explains what is wrong with a text that should be a tag.
 func checkTag(text string) error {
-	if tagGrammar.MatchString(text) {
+	if isTag(text) {
 		return nil
 	}
 	switch {

@@ -96,7 +96,7 @@ func compareIdentifiers(a, b string) int {
 }
 
 func isNumber(text string) bool {
-	return text != "" && strings.Trim(text, "0123456789") == ""
+	return text != "" && strings.Trim(text, digits) == ""
 }
 
 func hasLeadingZero(number string) bool {
