@@ -119,11 +119,11 @@ func (i *run) artifact(ctx context.Context, repository *oci.Repository, referenc
 		return err
 	}
 	defer body.Close()
-	u, err := i.unpack(ctx, body, layer.Digest, layer.Size)
+	tree, err := i.unpack(ctx, body, layer.Digest, layer.Size)
 	if err != nil {
 		return err
 	}
-	defer u.staging.Discard()
+	defer tree.Staging.Discard()
 	r := store.Release{Tag: cmp.Or(i.Tag, reference), Archive: i.Archive, Manifest: m.Digest, Created: m.Created}
 	if r.Tag == m.Digest.String() {
 		r.Tag = defaultTag
@@ -131,5 +131,5 @@ func (i *run) artifact(ctx context.Context, repository *oci.Repository, referenc
 	if title := layer.Annotations[ocispec.AnnotationTitle]; title != "" {
 		r.Archive = path.Base(title)
 	}
-	return i.publish(u, r)
+	return i.publish(tree, r)
 }

@@ -11,9 +11,9 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/specman/specman/internal/store"
-	"github.com/specman/specman/internal/sync/archive"
 	"github.com/specman/specman/internal/sync/oci"
 	"github.com/specman/specman/internal/sync/selector"
+	"github.com/specman/specman/internal/sync/unpack"
 )
 
 // fetch gets the releases whose manifests were fetched, top of the view first.
@@ -141,26 +141,15 @@ func (s *pass) unpack(ctx context.Context, f *follow, layer ocispec.Descriptor, 
 		return failed(StageDownload, err)
 	}
 	defer body.Close()
-	staging, err := s.Store.NewStaging(layer.Digest)
-	if err != nil {
-		return failed(StageUnpack, err)
-	}
-	defer staging.Discard()
-	report, err := archive.Extract(ctx, body, s.Limits, staging)
+	tree, err := unpack.Stream(ctx, s.Store, body, layer.Digest, s.Limits)
 	if err != nil {
 		return failed(StageUnpack, fmt.Errorf("unpack %s of %s: %w", r.Archive, f.Reference, err))
 	}
+	staging := tree.Staging
+	defer staging.Discard()
 	s.log.Info(fmt.Sprintf("filename: %s, isDir: false", r.Archive))
-	skipped := make([]store.Skipped, len(report.Skipped))
-	for n, e := range report.Skipped {
-		skipped[n] = store.Skipped(e)
-	}
-	staging.Skip(skipped, report.SkippedTotal)
-	if err := staging.Seal(); err != nil {
-		return failed(StageUnpack, err)
-	}
 	r.Files, r.Bytes = staging.Files()
-	r.Skipped = report.SkippedTotal
+	r.Skipped = tree.SkippedTotal
 	r.IndexVersion = s.indexVersion(f.Reference, func(name string) (io.ReadCloser, error) { return staging.Open(name) })
 	if err := s.gate(ctx, f, staging); err != nil {
 		failure := failed(StageGate, err)
