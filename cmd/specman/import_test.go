@@ -22,7 +22,7 @@ import (
 // The pod is not ready yet: nothing is held, and there is no registry.
 func TestImportIntoARunningService(t *testing.T) {
 	folder := filepath.Join(t.TempDir(), "store")
-	service := startService(t, "--store.dir="+folder)
+	service := startService(t, "--store.dir="+folder, "--gate.maxVanishedPercent=50")
 	status, _ := service.get("/readyz")
 	require.Equal(t, http.StatusServiceUnavailable, status)
 
@@ -68,6 +68,20 @@ func TestImportIntoARunningService(t *testing.T) {
 		assert.Equal(t, 1, got.status)
 		assert.Contains(t, got.stderr, "the pipe broke")
 		assert.Equal(t, "newer\n", service.fetch("/roar/a.txt"))
+	})
+	t.Run("what a gate holds back is held back, unless it is forced", func(t *testing.T) {
+		elsewhere := tgz(t, map[string]string{"www/roar/a.txt": "a folder up\n"})
+		args := []string{"import", "-", "--tag=4.6.0", "--store.dir=" + folder}
+		got := runReading(t, bytes.NewReader(elsewhere), nil, args...)
+		assert.Equal(t, 1, got.status)
+		assert.True(t, strings.HasPrefix(got.stderr, "specman: import 4.6.0: the gate holds it back: 1 of the 1 files of its last release would vanish"), got.stderr)
+		assert.Contains(t, got.stderr, "--force")
+		assert.Equal(t, "newer\n", service.fetch("/roar/a.txt"))
+
+		got = runReading(t, bytes.NewReader(elsewhere), nil, append(args, "--force")...)
+		require.Equal(t, 0, got.status, got.stderr)
+		assert.Equal(t, "a folder up\n", service.fetch("/www/roar/a.txt"))
+		assert.Equal(t, "imported\n", service.fetch("/roar/a.txt"), "4.6.0 does not cover it any more")
 	})
 	t.Run("forget", func(t *testing.T) {
 		got := runWith(t, nil, "forget", "4.6.0", "--store.dir="+folder)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/specman/specman/internal/store"
 	"github.com/specman/specman/internal/sync/archive"
+	"github.com/specman/specman/internal/sync/gate"
 	"github.com/specman/specman/internal/sync/selector"
 	"github.com/specman/specman/internal/sync/unpack"
 )
@@ -30,6 +31,8 @@ type Options struct {
 	Tag     string
 	Archive string         // title of the layer in a layout's artifacts; empty: manifests.tgz
 	Limits  archive.Limits // of each archive, and of a layout as a whole
+	Gate    gate.Rules     // what each release must pass beside being whole
+	Force   bool           // lets pass what only the gate refuses
 	Logger  *slog.Logger   // nil: none
 }
 
@@ -61,7 +64,7 @@ type PassedOver struct {
 
 // Import reads an archive, or an OCI layout in one, to its end and puts what it holds
 // into the store. The error is a *[archive.RefusedError], wrapped, where the input is
-// at fault. Where a layout holds several releases, those that can be had are imported,
+// at fault, and a *[gate.RefusedError] where the site's own rules hold it back. Where a layout holds several releases, those that can be had are imported,
 // and it is no error that others cannot: see PassedOver.
 func Import(ctx context.Context, st *store.Store, r io.Reader, opts Options) (Result, error) {
 	if err := CheckTag(opts.Tag); err != nil {
@@ -111,12 +114,16 @@ func (i *run) input(ctx context.Context, r io.Reader) error {
 	if isLayout(tree.Staging) {
 		return i.layout(ctx, tree.Staging.Folder())
 	}
-	return i.publish(tree, store.Release{
+	release := store.Release{
 		Tag: cmp.Or(i.Tag, defaultTag), Archive: i.Archive,
 		// There is no manifest, and nobody noted when it was made. As with a push, now
 		// is when it came to be.
 		Manifest: tree.Layer, Created: time.Now().UTC().Truncate(time.Second),
-	})
+	}
+	if err := i.publish(ctx, tree, release); err != nil {
+		return fmt.Errorf("import %s: %w", release.Tag, err)
+	}
+	return nil
 }
 
 // unpack stages an archive. Where nobody told its digest and size, layer is empty and
@@ -129,7 +136,10 @@ func (i *run) unpack(ctx context.Context, r io.Reader, layer digest.Digest, size
 }
 
 // publish makes what was unpacked a held release.
-func (i *run) publish(tree *unpack.Tree, r store.Release) error {
+func (i *run) publish(ctx context.Context, tree *unpack.Tree, r store.Release) error {
+	if err := i.judge(ctx, tree, r.Tag); err != nil {
+		return err
+	}
 	i.Logger.Info("Persisting "+r.Tag, "source", store.ImportSource)
 	r.Source, r.Layer, r.Size, r.Fetched = store.ImportSource, tree.Layer, tree.Size, time.Now().UTC()
 	r.Files, r.Bytes = tree.Staging.Files()

@@ -17,6 +17,7 @@ import (
 
 	"github.com/specman/specman/internal/store"
 	"github.com/specman/specman/internal/sync/archive"
+	"github.com/specman/specman/internal/sync/gate"
 	"github.com/specman/specman/internal/sync/oci"
 )
 
@@ -71,7 +72,7 @@ func (i *run) layout(ctx context.Context, folder string) error {
 // whoever asks, cannot go on.
 func isItsFault(err error) bool {
 	var transport *oci.Error
-	return errors.Is(err, oci.ErrNoArchive) || errors.As(err, new(*archive.RefusedError)) ||
+	return errors.Is(err, oci.ErrNoArchive) || errors.As(err, new(*archive.RefusedError)) || errors.As(err, new(*gate.RefusedError)) ||
 		errors.As(err, &transport) && transport.Kind != oci.Canceled
 }
 
@@ -131,5 +132,5 @@ func (i *run) artifact(ctx context.Context, repository *oci.Repository, referenc
 	if title := layer.Annotations[ocispec.AnnotationTitle]; title != "" {
 		r.Archive = path.Base(title)
 	}
-	return i.publish(tree, r)
+	return i.publish(ctx, tree, r)
 }

@@ -172,24 +172,3 @@ func (s *pass) filesOfLast(f *follow) int64 {
 	}
 	return int64(f.release.Files)
 }
-
-// describe tells of a release what its tree, which is held already, says.
-func (s *pass) describe(r *store.Release, f *follow) error {
-	v, err := s.Store.AcquireTree(r.Layer)
-	if err != nil {
-		return err
-	}
-	defer v.Close()
-	r.Files, r.Bytes = v.Files()
-	_, r.Skipped = v.Skipped(0)
-	r.IndexVersion = s.indexVersion(f.Reference, func(name string) (io.ReadCloser, error) { return openIn(v, name) })
-	return nil
-}
-
-func (s *pass) indexVersion(tag string, open func(string) (io.ReadCloser, error)) string {
-	version, warnings := selector.HighestIndexVersion(open)
-	for _, w := range warnings {
-		s.log.Warn("The index of "+tag+" is read in part", "warning", w)
-	}
-	return version
-}
