@@ -15,6 +15,7 @@ import (
 	"github.com/specman/specman/internal/config"
 	"github.com/specman/specman/internal/ops"
 	"github.com/specman/specman/internal/store"
+	"github.com/specman/specman/internal/testenv"
 )
 
 func TestASourceThatIsTakenOutLeavesNoSeries(t *testing.T) {
@@ -58,7 +59,7 @@ func TestAnImportIsJudgedByTheRulesInUse(t *testing.T) {
 	g, err := newSources(cfg, st, prometheus.NewRegistry(), slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	importing := func(name string) error {
-		_, err := g.importInto(t.Context(), bytes.NewReader(tgz(t, map[string]string{name: "1"})), ops.ImportRequest{Tag: "1.0.0"})
+		_, err := g.importInto(t.Context(), bytes.NewReader(testenv.TGZ(t, map[string]string{name: "1"})), ops.ImportRequest{Tag: "1.0.0"})
 		return err
 	}
 	require.NoError(t, importing("a"))

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"archive/tar"
 	"bytes"
 	"os"
 	"path/filepath"
@@ -33,18 +32,9 @@ func layoutOf(t *testing.T, archives map[string][]byte) string {
 	return layout
 }
 
-func tarOf(t *testing.T, dir string) []byte {
-	t.Helper()
-	var b bytes.Buffer
-	w := tar.NewWriter(&b)
-	require.NoError(t, w.AddFS(os.DirFS(dir)))
-	require.NoError(t, w.Close())
-	return b.Bytes()
-}
-
 // What inspect says of a layout in a tar is what import does with it.
 func TestInspectALayoutInATar(t *testing.T) {
-	good, better, bad := tgz(t, map[string]string{"a": "1", "out": "-> /x"}), tgz(t, map[string]string{"a": "2"}), tgz(t, map[string]string{"a": "1", "b/../../c": "2"})
+	good, better, bad := testenv.TGZ(t, map[string]string{"a": "1", "out": "-> /x"}), testenv.TGZ(t, map[string]string{"a": "2"}), testenv.TGZ(t, map[string]string{"a": "1", "b/../../c": "2"})
 	damaged := layoutOf(t, map[string][]byte{"1.0.0": good})
 	blob := filepath.Join(damaged, "blobs/sha256", digest.FromBytes(good).Encoded())
 	require.NoError(t, os.Chmod(blob, 0o644))
@@ -59,15 +49,15 @@ func TestInspectALayoutInATar(t *testing.T) {
 		said    map[string]string // of each tag, in the text
 		stderr  string            // what would be refused; empty: nothing
 	}{
-		{"one release", tarOf(t, layoutOf(t, map[string][]byte{"1.0.0": good})), map[string]string{"1.0.0": "accepted"}, ""},
-		{"a release without a tag", tarOf(t, untagged), nil, ""},
-		{"several, and a chart", tarOf(t, layoutOf(t, map[string][]byte{"1.0.0": good, "2.0.0": better, "chart": good})),
+		{"one release", testenv.TarFolder(t, layoutOf(t, map[string][]byte{"1.0.0": good})), map[string]string{"1.0.0": "accepted"}, ""},
+		{"a release without a tag", testenv.TarFolder(t, untagged), nil, ""},
+		{"several, and a chart", testenv.TarFolder(t, layoutOf(t, map[string][]byte{"1.0.0": good, "2.0.0": better, "chart": good})),
 			map[string]string{"1.0.0": "accepted", "2.0.0": "accepted", "chart": `passed over: its layer is not titled "manifests.tgz"`}, ""},
-		{"nothing but a chart", tarOf(t, layoutOf(t, map[string][]byte{"chart": []byte("x")})), map[string]string{"chart": "refused: a text file is no archive"}, "chart: a text file is no archive"},
-		{"one that is bad", tarOf(t, layoutOf(t, map[string][]byte{"1.0.0": bad})), map[string]string{"1.0.0": `refused: entry "b/../../c"`}, `1.0.0: entry "b/../../c": the name holds ".."`},
-		{"several, one that is bad", tarOf(t, layoutOf(t, map[string][]byte{"1.0.0": bad, "2.0.0": better, "chart": good})),
+		{"nothing but a chart", testenv.TarFolder(t, layoutOf(t, map[string][]byte{"chart": []byte("x")})), map[string]string{"chart": "refused: a text file is no archive"}, "chart: a text file is no archive"},
+		{"one that is bad", testenv.TarFolder(t, layoutOf(t, map[string][]byte{"1.0.0": bad})), map[string]string{"1.0.0": `refused: entry "b/../../c"`}, `1.0.0: entry "b/../../c": the name holds ".."`},
+		{"several, one that is bad", testenv.TarFolder(t, layoutOf(t, map[string][]byte{"1.0.0": bad, "2.0.0": better, "chart": good})),
 			map[string]string{"1.0.0": `refused: entry`, "2.0.0": "accepted", "chart": "passed over"}, `only 1 of its 3 releases can be served; 1.0.0: entry "b/../../c"`},
-		{"one that is damaged", tarOf(t, damaged), map[string]string{"1.0.0": "refused: "}, "1.0.0: "},
+		{"one that is damaged", testenv.TarFolder(t, damaged), map[string]string{"1.0.0": "refused: "}, "1.0.0: "},
 		{"a layout of nothing", testenv.Tar(t, map[string]string{"oci-layout": `{"imageLayoutVersion":"1.0.0"}`, "index.json": `{"manifests":[]}`}), nil, "it holds 0 manifests"},
 		{"a tree that has the names", testenv.Tar(t, map[string]string{"oci-layout": "{}", "index.json": "{}"}), nil, ""},
 	} {
@@ -101,8 +91,8 @@ func TestInspectALayoutInATar(t *testing.T) {
 }
 
 func TestInspectTellsWhatALayoutHolds(t *testing.T) {
-	content := tgz(t, map[string]string{"a": "1", "out": "-> /x"})
-	file := writeArchive(t, "layout.tar", tarOf(t, layoutOf(t, map[string][]byte{"1.0.0": content, "nightly": content})))
+	content := testenv.TGZ(t, map[string]string{"a": "1", "out": "-> /x"})
+	file := writeArchive(t, "layout.tar", testenv.TarFolder(t, layoutOf(t, map[string][]byte{"1.0.0": content, "nightly": content})))
 	found := inspected(t, runWith(t, nil, "inspect", file, "-o", "json").stdout)
 	require.Len(t, found.Releases, 2)
 	for _, r := range found.Releases {
@@ -125,7 +115,7 @@ func TestInspectTellsWhatALayoutHolds(t *testing.T) {
 
 // A layout is read here and there, which a stream cannot be.
 func TestInspectALayoutThatCannotBeReadInPlace(t *testing.T) {
-	content := tarOf(t, layoutOf(t, map[string][]byte{"1.0.0": tgz(t, map[string]string{"a": "1"})}))
+	content := testenv.TarFolder(t, layoutOf(t, map[string][]byte{"1.0.0": testenv.TGZ(t, map[string]string{"a": "1"})}))
 	want := " is an OCI layout, whose releases can be judged in a plain tar on disk only\n  put it into a file"
 	piped := runReading(t, bytes.NewReader(content), nil, "inspect", "-")
 	assert.Equal(t, 1, piped.status)

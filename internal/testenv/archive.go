@@ -6,6 +6,7 @@ import (
 	"compress/gzip"
 	"io"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -49,4 +50,14 @@ func Gzip(t testing.TB, content []byte) []byte {
 func TGZ(t testing.TB, entries map[string]string) []byte {
 	t.Helper()
 	return Gzip(t, Tar(t, entries))
+}
+
+// TarFolder packs a folder as tar would, without compression.
+func TarFolder(t testing.TB, dir string) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	require.NoError(t, w.AddFS(os.DirFS(dir)))
+	require.NoError(t, w.Close())
+	return b.Bytes()
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/specman/specman/internal/store"
 	"github.com/specman/specman/internal/sync/gate"
+	"github.com/specman/specman/internal/testenv"
 )
 
 // heldBack imports what the gate is to hold back, and then by force.
@@ -31,43 +32,43 @@ func TestTheGateJudgesAnImport(t *testing.T) {
 	half := gate.Rules{MaxVanishedPercent: 50}
 	t.Run("made a folder up", func(t *testing.T) {
 		st := openStore(t)
-		imported(t, st, tgz(t, entries{"a": "1", "b": "1"}), Options{Gate: half})
-		imported(t, st, tgz(t, entries{"www/c": "1"}), Options{Tag: "1.0.0", Gate: half}) // another tag's files stay
-		heldBack(t, st, tgz(t, entries{"www/a": "2", "www/b": "2"}), Options{Gate: half},
+		imported(t, st, testenv.TGZ(t, entries{"a": "1", "b": "1"}), Options{Gate: half})
+		imported(t, st, testenv.TGZ(t, entries{"www/c": "1"}), Options{Tag: "1.0.0", Gate: half}) // another tag's files stay
+		heldBack(t, st, testenv.TGZ(t, entries{"www/a": "2", "www/b": "2"}), Options{Gate: half},
 			"import 0.0.0: the gate holds it back: 2 of the 2 files of its last release would vanish")
 		assert.Equal(t, map[string]string{"www/a": "2", "www/b": "2", "www/c": "1"}, served(t, st))
 	})
 	t.Run("what was forgotten is nobody's last release", func(t *testing.T) {
 		st := openStore(t)
-		imported(t, st, tgz(t, entries{"z": "1"}), Options{Tag: "1.0.0"})
-		r := imported(t, st, tgz(t, entries{"a": "1"}), Options{Tag: "2.0.0"})
+		imported(t, st, testenv.TGZ(t, entries{"z": "1"}), Options{Tag: "1.0.0"})
+		r := imported(t, st, testenv.TGZ(t, entries{"a": "1"}), Options{Tag: "2.0.0"})
 		_, err := st.Forget(r.Imported[0].Manifest.String())
 		require.NoError(t, err)
-		imported(t, st, tgz(t, entries{"b": "1"}), Options{Tag: "2.0.0", Gate: half})
+		imported(t, st, testenv.TGZ(t, entries{"b": "1"}), Options{Tag: "2.0.0", Gate: half})
 	})
 	t.Run("required paths", func(t *testing.T) {
 		st := openStore(t)
 		asks := Options{Tag: "1.0.0", Gate: gate.Rules{RequirePaths: []string{"/a", "/b"}}}
-		heldBack(t, st, tgz(t, entries{"a": "1"}), asks, "would lack what gate.requirePaths asks for: /b")
+		heldBack(t, st, testenv.TGZ(t, entries{"a": "1"}), asks, "would lack what gate.requirePaths asks for: /b")
 		asks.Tag = "2.0.0"
-		imported(t, st, tgz(t, entries{"b": "1"}), asks) // 1.0.0 has the other
-		heldBack(t, st, tgz(t, entries{"c": "1"}), asks, "asks for: /b")
+		imported(t, st, testenv.TGZ(t, entries{"b": "1"}), asks) // 1.0.0 has the other
+		heldBack(t, st, testenv.TGZ(t, entries{"c": "1"}), asks, "asks for: /b")
 	})
 	t.Run("required paths that a registry's source has", func(t *testing.T) {
 		st := openStore(t)
 		inRegistry(t, st, "1.0.0")
 		asks := Options{Tag: "1.0.0", Gate: gate.Rules{RequirePaths: []string{"/a"}}}
-		result := imported(t, st, tgz(t, entries{"b": "1"}), asks)
+		result := imported(t, st, testenv.TGZ(t, entries{"b": "1"}), asks)
 		assert.True(t, result.Imported[0].Covered)
 	})
 	t.Run("a command", func(t *testing.T) {
 		st := openStore(t)
 		opts := Options{Gate: gate.Rules{Command: []string{"sh", "-c", `echo "it says $(cat "$0/a")"; exit 1`}, Timeout: time.Minute}}
-		heldBack(t, st, tgz(t, entries{"a": "no"}), opts, "it says no")
+		heldBack(t, st, testenv.TGZ(t, entries{"a": "no"}), opts, "it says no")
 	})
 	t.Run("one release of a layout", func(t *testing.T) {
 		st := openStore(t)
-		content := tarOfFolder(t, layout(t, map[string][]byte{"1.0.0": tgz(t, entries{"a": "1"}), "2.0.0": tgz(t, entries{"b": "1"})}))
+		content := testenv.TarFolder(t, layout(t, map[string][]byte{"1.0.0": testenv.TGZ(t, entries{"a": "1"}), "2.0.0": testenv.TGZ(t, entries{"b": "1"})}))
 		opts := Options{Gate: gate.Rules{Command: []string{"sh", "-c", `test -e "$0/b"`}, Timeout: time.Minute}}
 		result := imported(t, st, content, opts)
 		assert.Equal(t, map[string]string{"b": "1"}, served(t, st))
@@ -81,7 +82,7 @@ func TestTheGateJudgesAnImport(t *testing.T) {
 	})
 	t.Run("several releases of a layout have the paths together", func(t *testing.T) {
 		st := openStore(t)
-		content := tarOfFolder(t, layout(t, map[string][]byte{"1.0.0": tgz(t, entries{"a": "1", "b": "1"}), "2.0.0": tgz(t, entries{"b": "2"})}))
+		content := testenv.TarFolder(t, layout(t, map[string][]byte{"1.0.0": testenv.TGZ(t, entries{"a": "1", "b": "1"}), "2.0.0": testenv.TGZ(t, entries{"b": "2"})}))
 		imported(t, st, content, Options{Gate: gate.Rules{RequirePaths: []string{"/a", "/b"}}})
 		assert.Equal(t, map[string]string{"a": "1", "b": "2"}, served(t, st))
 	})
