@@ -56,12 +56,8 @@ func (r *Rules) Judge(ctx context.Context, st *store.Store, c Candidate) error {
 // Layers returns the layers of the releases that following leads to, of those that
 // belong says belong.
 func Layers(st *store.Store, belongs func(store.ReleaseKey) bool) (layers []digest.Digest) {
-	wanted := make(map[store.ReleaseKey]bool)
 	for _, k := range st.Desired().Releases {
-		wanted[k] = belongs(k)
-	}
-	for _, r := range st.Releases() {
-		if wanted[r.Key()] {
+		if r, ok := st.Release(k); ok && belongs(k) {
 			layers = append(layers, r.Layer)
 		}
 	}

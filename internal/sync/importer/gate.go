@@ -30,10 +30,9 @@ func (i *run) judge(ctx context.Context, tree *unpack.Tree, tag string) error {
 // last is the layer of the release that an import under tag takes the place of.
 func (i *run) last(tag string) digest.Digest {
 	for _, c := range i.store.Following(store.ImportSource) {
-		for _, r := range i.store.Releases() {
-			if c.Tag == tag && r.Key() == (store.ReleaseKey{Source: store.ImportSource, Tag: tag, Manifest: c.Manifest}) {
-				return r.Layer
-			}
+		if c.Tag == tag {
+			r, _ := i.store.Release(store.ReleaseKey{Source: store.ImportSource, Tag: tag, Manifest: c.Manifest})
+			return r.Layer
 		}
 	}
 	return ""

@@ -9,7 +9,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -155,12 +154,9 @@ func (i *run) artifact(ctx context.Context, l *Layout, reference string) error {
 		return err
 	}
 	defer tree.Staging.Discard()
-	r := store.Release{Tag: cmp.Or(i.Tag, reference), Archive: i.Archive, Manifest: m.Digest, Created: m.Created}
+	r := store.Release{Tag: cmp.Or(i.Tag, reference), Archive: oci.LayerName(layer, i.Archive), Manifest: m.Digest, Created: m.Created}
 	if r.Tag == m.Digest.String() {
 		r.Tag = defaultTag
-	}
-	if title := layer.Annotations[ocispec.AnnotationTitle]; title != "" {
-		r.Archive = path.Base(title)
 	}
 	return i.publish(ctx, tree, r)
 }

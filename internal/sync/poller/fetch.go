@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path"
 	"time"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -94,7 +93,7 @@ func (s *pass) get(ctx context.Context, f *follow) (store.Release, error) {
 	}
 	r := store.Release{
 		Source: s.Name, Tag: f.Reference, Manifest: m.Digest, Layer: layer.Digest,
-		Archive: s.title(layer), Created: m.Created, Fetched: time.Now().UTC(), Size: layer.Size,
+		Archive: oci.LayerName(layer, s.Archive), Created: m.Created, Fetched: time.Now().UTC(), Size: layer.Size,
 	}
 	if !s.Store.HasTree(layer.Digest) {
 		if failure := s.unpack(ctx, f, layer, &r); failure != nil {
@@ -110,14 +109,6 @@ func (s *pass) get(ctx context.Context, f *follow) (store.Release, error) {
 		return failed(StagePublish, err)
 	}
 	return r, nil
-}
-
-// title is the name under which a layer was pushed.
-func (s *pass) title(layer ocispec.Descriptor) string {
-	if title := layer.Annotations[ocispec.AnnotationTitle]; title != "" {
-		return path.Base(title)
-	}
-	return s.Archive
 }
 
 // passOver names, once, a tag that a pattern matched by chance.

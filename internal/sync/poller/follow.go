@@ -29,18 +29,16 @@ func (s *pass) contributed(c store.Contribution) *store.Release {
 	if s.Store.Forgotten(c.Manifest) || slices.Contains(s.Exclude, c.Manifest.String()) {
 		return nil
 	}
-	for _, r := range s.Store.Releases() {
-		if r.Key() != (store.ReleaseKey{Source: s.Name, Tag: c.Tag, Manifest: c.Manifest}) {
-			continue
-		}
-		v, err := s.Store.AcquireTree(r.Layer)
-		if err != nil {
-			return nil
-		}
-		v.Close()
-		return &r
+	r, ok := s.Store.Release(store.ReleaseKey{Source: s.Name, Tag: c.Tag, Manifest: c.Manifest})
+	if !ok {
+		return nil
 	}
-	return nil
+	v, err := s.Store.AcquireTree(r.Layer)
+	if err != nil {
+		return nil
+	}
+	v.Close()
+	return &r
 }
 
 // refusalOf returns what is remembered against the registry's digest of a follow.
