@@ -1,15 +1,11 @@
 package main
 
 import (
-	"archive/tar"
 	"bytes"
-	"compress/gzip"
 	"io"
-	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
@@ -52,28 +48,6 @@ func exampleTree(t *testing.T) string {
 		"roar/nickfury/latest":           "-> 4.5",
 		"roar/notes.txt":                 "read me\n",
 	})
-}
-
-// tgz is an archive of these entries, by name: files, or symlinks where the content
-// begins with "-> ".
-func tgz(t *testing.T, entries map[string]string) []byte {
-	t.Helper()
-	var b bytes.Buffer
-	zip := gzip.NewWriter(&b)
-	w := tar.NewWriter(zip)
-	for _, name := range slices.Sorted(maps.Keys(entries)) {
-		content := entries[name]
-		h := &tar.Header{Name: name, Mode: 0o644, Size: int64(len(content))}
-		if target, ok := strings.CutPrefix(content, "-> "); ok {
-			h.Typeflag, h.Linkname, h.Size, content = tar.TypeSymlink, target, 0, ""
-		}
-		require.NoError(t, w.WriteHeader(h))
-		_, err := io.WriteString(w, content)
-		require.NoError(t, err)
-	}
-	require.NoError(t, w.Close())
-	require.NoError(t, zip.Close())
-	return b.Bytes()
 }
 
 // writeArchive puts an archive into a file of its own folder.

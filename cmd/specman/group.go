@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"slices"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"github.com/specman/specman/internal/config"
 	"github.com/specman/specman/internal/ops"
 	"github.com/specman/specman/internal/store"
+	"github.com/specman/specman/internal/sync/importer"
 	"github.com/specman/specman/internal/sync/poller"
 )
 
@@ -23,6 +25,7 @@ type sources struct {
 	log     *slog.Logger
 
 	mu      sync.Mutex
+	cfg     *config.Config // in use; not changed, but replaced
 	pollers []*poller.Poller
 	gone    []string      // names of sources whose pollers are to end
 	next    chan struct{} // closed when pollers have been replaced
@@ -30,7 +33,7 @@ type sources struct {
 
 // newSources makes the pollers of a configuration. Without reg nothing is counted.
 func newSources(cfg *config.Config, st *store.Store, reg prometheus.Registerer, log *slog.Logger) (*sources, error) {
-	g := &sources{store: st, metrics: newSyncMetrics(reg, cfg), log: log, next: make(chan struct{})}
+	g := &sources{cfg: cfg, store: st, metrics: newSyncMetrics(reg, cfg), log: log, next: make(chan struct{})}
 	pollers, err := newPollers(cfg, st, g.metrics, log)
 	g.pollers = pollers
 	return g, err
@@ -85,7 +88,7 @@ func (g *sources) replace(cfg *config.Config) error {
 			g.gone = append(g.gone, p.Name)
 		}
 	}
-	g.pollers = pollers
+	g.cfg, g.pollers = cfg, pollers
 	close(g.next)
 	g.next = make(chan struct{})
 	return nil
@@ -104,6 +107,14 @@ func (g *sources) pollersForOps() []ops.Poller {
 		all = append(all, p)
 	}
 	return all
+}
+
+// importInto imports under the limits and rules that are in use now.
+func (g *sources) importInto(ctx context.Context, body io.Reader, r ops.ImportRequest) (importer.Result, error) {
+	g.mu.Lock()
+	cfg := g.cfg
+	g.mu.Unlock()
+	return importInto(ctx, g.store, cfg, g.log, body, r)
 }
 
 // Trigger has all sources polled now.

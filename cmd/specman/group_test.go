@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"log/slog"
 	"testing"
@@ -12,7 +13,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/specman/specman/internal/config"
+	"github.com/specman/specman/internal/ops"
 	"github.com/specman/specman/internal/store"
+	"github.com/specman/specman/internal/testenv"
 )
 
 func TestASourceThatIsTakenOutLeavesNoSeries(t *testing.T) {
@@ -46,4 +49,24 @@ func TestASourceThatIsTakenOutLeavesNoSeries(t *testing.T) {
 	assert.Eventually(t, func() bool { return series() == 1 }, 30*time.Second, 5*time.Millisecond)
 	cancel()
 	<-ended
+}
+
+func TestAnImportIsJudgedByTheRulesInUse(t *testing.T) {
+	st, err := store.Open(t.Context(), store.Options{Dir: t.TempDir()})
+	require.NoError(t, err)
+	defer st.Close()
+	cfg := &config.Config{Sources: []config.Source{{Name: "default"}}}
+	g, err := newSources(cfg, st, prometheus.NewRegistry(), slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	importing := func(name string) error {
+		_, err := g.importInto(t.Context(), bytes.NewReader(testenv.TGZ(t, map[string]string{name: "1"})), ops.ImportRequest{Tag: "1.0.0"})
+		return err
+	}
+	require.NoError(t, importing("a"))
+	next := *cfg
+	next.Gate.RequirePaths = []string{"/a"}
+	require.NoError(t, g.replace(&next))
+	assert.ErrorContains(t, importing("b"), "gate.requirePaths")
+	require.NoError(t, g.replace(cfg))
+	assert.NoError(t, importing("b"))
 }

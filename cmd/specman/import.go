@@ -14,6 +14,7 @@ import (
 	"github.com/specman/specman/internal/ops"
 	"github.com/specman/specman/internal/store"
 	"github.com/specman/specman/internal/sync/archive"
+	"github.com/specman/specman/internal/sync/gate"
 	"github.com/specman/specman/internal/sync/importer"
 )
 
@@ -35,8 +36,8 @@ source holds the same tag, or until ` + "`specman forget`" + `. Another import u
 takes its place.
 
 The running service is asked to do it, also before it has anything to serve; else it
-is done here. What ` + "`specman serve`" + ` would refuse is refused; the rules of gate.* are not
-asked.`,
+is done here. What ` + "`specman serve`" + ` would refuse is refused, what the rules of gate.* hold
+back included: --force lets that pass.`,
 		Example: `  # into a running pod, whose image has no tar for ` + "`kubectl cp`" + `
   kubectl exec -i specman-0 -n hubble-system -- specman import - < manifests.tgz
 
@@ -45,9 +46,10 @@ asked.`,
 		Args: exactly("FILE"),
 	}
 	tag := cmd.Flags().String("tag", "", "the release's tag; empty: the layout's, else 0.0.0")
+	force := cmd.Flags().Bool("force", false, "let pass what only a gate refuses")
 	format := addOutput(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		result, err := app.importFile(cmd.Context(), args[0], *tag)
+		result, err := app.importFile(cmd.Context(), args[0], ops.ImportRequest{Tag: *tag, Force: *force})
 		if err != nil {
 			return err
 		}
@@ -57,8 +59,8 @@ asked.`,
 }
 
 // importFile has the service, or if none runs this process, import a file.
-func (a *app) importFile(ctx context.Context, name, tag string) (ops.ImportResult, error) {
-	if err := importer.CheckTag(tag); err != nil {
+func (a *app) importFile(ctx context.Context, name string, request ops.ImportRequest) (ops.ImportResult, error) {
+	if err := importer.CheckTag(request.Tag); err != nil {
 		return ops.ImportResult{}, usageError{fmt.Errorf("--tag: %w", err)}
 	}
 	loaded, err := a.config()
@@ -74,21 +76,19 @@ func (a *app) importFile(ctx context.Context, name, tag string) (ops.ImportResul
 	defer progress.end()
 	body := progress.reader(input, size)
 	return askOrDo(ctx, a,
-		func(c ops.Client) (ops.ImportResult, error) { return c.Import(ctx, body, tag) },
+		func(c ops.Client) (ops.ImportResult, error) { return c.Import(ctx, body, request) },
 		func(st *store.Store) (ops.ImportResult, error) {
-			result, err := importInto(st, &loaded.Config, a.log)(ctx, body, tag)
+			result, err := importInto(ctx, st, &loaded.Config, a.log, body, request)
 			return ops.ImportResult{Replica: ops.Replica(), Result: result}, err
 		})
 }
 
 // importInto is how archives get into a store, whoever asks for it.
-func importInto(st *store.Store, cfg *config.Config, log *slog.Logger) func(context.Context, io.Reader, string) (importer.Result, error) {
-	opts := importer.Options{Archive: cfg.Sources[0].Archive, Limits: archiveLimits(cfg), Logger: log}
-	return func(ctx context.Context, body io.Reader, tag string) (importer.Result, error) {
-		opts := opts
-		opts.Tag = tag
-		return importer.Import(ctx, st, body, opts)
-	}
+func importInto(ctx context.Context, st *store.Store, cfg *config.Config, log *slog.Logger, body io.Reader, r ops.ImportRequest) (importer.Result, error) {
+	return importer.Import(ctx, st, body, importer.Options{
+		Tag: r.Tag, Archive: cfg.Sources[0].Archive, Limits: archiveLimits(cfg),
+		Gate: gate.Rules(cfg.Gate), Force: r.Force, Logger: log,
+	})
 }
 
 // openInput opens what is to be imported, as a stream; a size of 0 is not known.

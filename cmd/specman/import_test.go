@@ -22,11 +22,11 @@ import (
 // The pod is not ready yet: nothing is held, and there is no registry.
 func TestImportIntoARunningService(t *testing.T) {
 	folder := filepath.Join(t.TempDir(), "store")
-	service := startService(t, "--store.dir="+folder)
+	service := startService(t, "--store.dir="+folder, "--gate.maxVanishedPercent=50")
 	status, _ := service.get("/readyz")
 	require.Equal(t, http.StatusServiceUnavailable, status)
 
-	archive := tgz(t, map[string]string{"roar/a.txt": "imported\n", "out": "-> /etc/passwd"})
+	archive := testenv.TGZ(t, map[string]string{"roar/a.txt": "imported\n", "out": "-> /etc/passwd"})
 	got := runReading(t, bytes.NewReader(archive), nil, "import", "-", "--store.dir="+folder)
 	require.Equal(t, 0, got.status, got.stderr)
 	assert.Contains(t, got.stdout, " imported 0.0.0 (sha256:")
@@ -36,7 +36,7 @@ func TestImportIntoARunningService(t *testing.T) {
 	assert.Equal(t, "imported\n", service.fetch("/roar/a.txt"))
 
 	t.Run("and again, of another tag", func(t *testing.T) {
-		file := writeArchive(t, "a.tgz", tgz(t, map[string]string{"roar/a.txt": "newer\n"}))
+		file := writeArchive(t, "a.tgz", testenv.TGZ(t, map[string]string{"roar/a.txt": "newer\n"}))
 		got := runWith(t, nil, "import", file, "--tag=4.6.0", "--store.dir="+folder, "-o", "json")
 		require.Equal(t, 0, got.status, got.stderr)
 		var result ops.ImportResult
@@ -49,7 +49,7 @@ func TestImportIntoARunningService(t *testing.T) {
 	t.Run("what serve would refuse is refused", func(t *testing.T) {
 		// Larger than what a socket holds, so that the service's answer comes while it
 		// is still being sent.
-		bad := tgz(t, map[string]string{"../x": "1", "y": randomText(4 << 20)})
+		bad := testenv.TGZ(t, map[string]string{"../x": "1", "y": randomText(4 << 20)})
 		for _, row := range []struct {
 			stdin  []byte
 			stderr string
@@ -68,6 +68,20 @@ func TestImportIntoARunningService(t *testing.T) {
 		assert.Equal(t, 1, got.status)
 		assert.Contains(t, got.stderr, "the pipe broke")
 		assert.Equal(t, "newer\n", service.fetch("/roar/a.txt"))
+	})
+	t.Run("what a gate holds back is held back, unless it is forced", func(t *testing.T) {
+		elsewhere := testenv.TGZ(t, map[string]string{"www/roar/a.txt": "a folder up\n"})
+		args := []string{"import", "-", "--tag=4.6.0", "--store.dir=" + folder}
+		got := runReading(t, bytes.NewReader(elsewhere), nil, args...)
+		assert.Equal(t, 1, got.status)
+		assert.True(t, strings.HasPrefix(got.stderr, "specman: import 4.6.0: the gate holds it back: 1 of the 1 files of its last release would vanish"), got.stderr)
+		assert.Contains(t, got.stderr, "--force")
+		assert.Equal(t, "newer\n", service.fetch("/roar/a.txt"))
+
+		got = runReading(t, bytes.NewReader(elsewhere), nil, append(args, "--force")...)
+		require.Equal(t, 0, got.status, got.stderr)
+		assert.Equal(t, "a folder up\n", service.fetch("/www/roar/a.txt"))
+		assert.Equal(t, "imported\n", service.fetch("/roar/a.txt"), "4.6.0 does not cover it any more")
 	})
 	t.Run("forget", func(t *testing.T) {
 		got := runWith(t, nil, "forget", "4.6.0", "--store.dir="+folder)
@@ -126,7 +140,7 @@ func TestImportStandsByForARegistry(t *testing.T) {
 	s := newSite(t)
 	s.push(exampleTree(t), "4.5.13")
 	want := s.served()
-	file := writeArchive(t, "a.tgz", tgz(t, map[string]string{"roar/notes.txt": "imported\n"}))
+	file := writeArchive(t, "a.tgz", testenv.TGZ(t, map[string]string{"roar/notes.txt": "imported\n"}))
 	got := runWith(t, nil, append(s.flags(), "import", file, "--tag=4.5.13")...)
 	require.Equal(t, 0, got.status, got.stderr)
 	assert.Contains(t, got.stdout, "\n  it stands by: a source has 4.5.13, and is served\n")

@@ -20,7 +20,8 @@ func newInspectCommand(app *app) *cobra.Command {
 		Short:   "Tell whether an archive or artifact would be accepted",
 		GroupID: groupContent,
 		Long: `Read an archive as ` + "`specman serve`" + ` would, and keep nothing. FILE is an archive, - is
-standard input. REF is host/repository:tag, host/repository@digest or
+standard input; of an OCI layout in a tar, each release that ` + "`specman import`" + ` would take
+from it is judged. REF is host/repository:tag, host/repository@digest or
 oci-layout:DIR:TAG, of which the manifest is judged, too: is there a layer in it that
 is the archive, and do the selectors follow the tag?
 
@@ -30,7 +31,8 @@ archive would be refused. Status 1 means that it would be refused.
 With -o json: accepted, refused (entry, reason), format, digest, archiveBytes, files,
 folders, bytes, throughLinks (paths served through symlinks), skipped (name, reason; at
 most 1,000) and skippedTotal; of a REF also artifact (reference, followed, manifest,
-mediaType, artifactType, configMediaType, created, layers, layer).
+mediaType, artifactType, configMediaType, created, layers, layer); of an OCI layout also
+releases: the same of each, with tag and passedOver (it is something else, and no fault).
 
 The connection is that of the source.* settings, the limits are those of store.max*.`,
 		Example: `  tar -czf - -C /var/www/html . | specman inspect -
@@ -53,7 +55,7 @@ The connection is that of the source.* settings, the limits are those of store.m
 		}
 		i := inspector{app: app, limits: archiveLimits(&loaded.Config)}
 		if ref == nil {
-			err = i.file(cmd.Context(), args[0])
+			err = i.file(cmd.Context(), args[0], &loaded.Config.Sources[0])
 		} else {
 			err = app.inspectReference(cmd, &i, &loaded.Config, *ref)
 		}
@@ -117,6 +119,21 @@ func (a *app) printInspection(format outputFormat, name string, found *inspectio
 }
 
 func (f *inspection) print(w io.Writer, name string) {
+	if len(f.Releases) > 0 {
+		f.printLayout(w, name)
+	} else {
+		f.printFound(w, name)
+		if a := f.Artifact; a != nil && !a.Followed {
+			fmt.Fprintln(w, "the selectors do not follow it (source.select, source.exclude)")
+		}
+	}
+	if f.Accepted {
+		fmt.Fprintln(w, "would be accepted")
+	}
+}
+
+// printFound prints what an archive, and the artifact around it, hold.
+func (f *inspection) printFound(w io.Writer, name string) {
 	if a := f.Artifact; a != nil {
 		fmt.Fprintf(w, "%s: manifest %s\n", name, a.Manifest)
 		for _, l := range a.Layers {
@@ -125,9 +142,6 @@ func (f *inspection) print(w io.Writer, name string) {
 				mark = "*" // the archive
 			}
 			fmt.Fprintf(w, "%s layer %s, %s, %q, %s\n", mark, l.Digest, human.Bytes(l.Bytes), l.Title, l.MediaType)
-		}
-		if !a.Followed {
-			fmt.Fprintln(w, "the selectors do not follow it (source.select, source.exclude)")
 		}
 	}
 	if f.Digest != "" {
@@ -145,8 +159,5 @@ func (f *inspection) print(w io.Writer, name string) {
 	}
 	if more := f.SkippedTotal - len(f.Skipped); more > 0 {
 		fmt.Fprintf(w, "not served: %d more\n", more)
-	}
-	if f.Accepted {
-		fmt.Fprintln(w, "would be accepted")
 	}
 }

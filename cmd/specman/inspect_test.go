@@ -16,7 +16,7 @@ import (
 )
 
 func TestInspectFile(t *testing.T) {
-	good := tgz(t, map[string]string{"a/b": "12345", "a/link": "-> b", "out": "-> /etc/passwd"})
+	good := testenv.TGZ(t, map[string]string{"a/b": "12345", "a/link": "-> b", "out": "-> /etc/passwd"})
 	for _, row := range []struct {
 		name    string
 		content []byte
@@ -29,7 +29,7 @@ func TestInspectFile(t *testing.T) {
 			Accepted: true, Format: "tar+gzip", Files: 1, Folders: 1, Bytes: 5, ThroughLinks: 1,
 			Skipped: []skipped{{"out", `symlink to "/etc/passwd" is absolute; make it relative`}}, SkippedTotal: 1,
 		}, ""},
-		{"an entry that leads outside", tgz(t, map[string]string{"a": "1", "b/../../c": "2"}), nil, 1, inspection{
+		{"an entry that leads outside", testenv.TGZ(t, map[string]string{"a": "1", "b/../../c": "2"}), nil, 1, inspection{
 			Refused: &refusal{"b/../../c", `the name holds ".."`}, Format: "tar+gzip", Files: 1, Bytes: 1, Skipped: []skipped{},
 		}, ` would be refused: entry "b/../../c": the name holds ".."` + "\n"},
 		{"over a limit", good, []string{"--store.maxTreeBytes=4"}, 1, inspection{
@@ -83,7 +83,7 @@ func inspected(t *testing.T, output string) inspection {
 func TestInspectReference(t *testing.T) {
 	layout := filepath.Join(t.TempDir(), "registry")
 	work := t.TempDir()
-	content := tgz(t, map[string]string{"a": "1"})
+	content := testenv.TGZ(t, map[string]string{"a": "1"})
 	require.NoError(t, os.WriteFile(filepath.Join(work, "manifests.tgz"), content, 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(work, "other"), []byte("no archive"), 0o600))
 	oras := func(args ...string) { testenv.Oras(t, work, append([]string{"push", "--oci-layout"}, args...)...) }
@@ -151,7 +151,7 @@ func TestInspectReference(t *testing.T) {
 func TestInspectAtARegistry(t *testing.T) {
 	r := testenv.Zot(t, testenv.Options{CA: testenv.NewCA(t), Username: "ada", Password: "pass$word"})
 	work := t.TempDir()
-	require.NoError(t, os.WriteFile(filepath.Join(work, "manifests.tgz"), tgz(t, map[string]string{"a": "1"}), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(work, "manifests.tgz"), testenv.TGZ(t, map[string]string{"a": "1"}), 0o600))
 	r.Oras(work, "push", r.Repo("a/b")+":0.0.0", "manifests.tgz")
 
 	got := runWith(t, nil, append(connectionFlags(t, r), "inspect", r.Repo("a/b")+":0.0.0")...)

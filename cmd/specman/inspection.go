@@ -7,14 +7,11 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"time"
 
 	"github.com/opencontainers/go-digest"
-	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/specman/specman/internal/config"
 	"github.com/specman/specman/internal/sync/archive"
-	"github.com/specman/specman/internal/sync/oci"
 )
 
 // inspection is what inspect finds out; its JSON is what `inspect -o json` prints.
@@ -23,6 +20,9 @@ type inspection struct {
 	Refused  *refusal `json:"refused,omitempty"` // nil if Accepted
 
 	Artifact *artifact `json:"artifact,omitempty"` // nil: of a file
+
+	// Releases are what an OCI layout in a file holds; of another archive there are none.
+	Releases []layoutRelease `json:"releases,omitempty"`
 
 	Format       string        `json:"format"` // tar, tar+gzip or tar+zstd; empty where it could not be told
 	Digest       digest.Digest `json:"digest"` // of the archive; empty where none was read
@@ -34,7 +34,8 @@ type inspection struct {
 	Skipped      []skipped     `json:"skipped"` // never null
 	SkippedTotal int           `json:"skippedTotal"`
 
-	cure string // of Refused
+	cure      string // of Refused
+	noArchive bool   // Refused because it is none, and does not say that it is
 }
 
 // refusal is why nothing of an archive or artifact would be served.
@@ -55,37 +56,22 @@ type skipped struct {
 	Reason string `json:"reason"`
 }
 
-// artifact is what stands around an archive in a repository.
-type artifact struct {
-	Reference       string        `json:"reference"`
-	Followed        bool          `json:"followed"` // by the configured selectors
-	Manifest        digest.Digest `json:"manifest"`
-	MediaType       string        `json:"mediaType"`
-	ArtifactType    string        `json:"artifactType,omitempty"`
-	ConfigMediaType string        `json:"configMediaType,omitempty"`
-	Created         time.Time     `json:"created,omitzero"`
-	Layers          []layer       `json:"layers"`          // never null
-	Layer           digest.Digest `json:"layer,omitempty"` // the archive; empty where there is none
-}
-
-type layer struct {
-	Digest    digest.Digest `json:"digest"`
-	MediaType string        `json:"mediaType"`
-	Bytes     int64         `json:"bytes"`
-	Title     string        `json:"title"`
-}
-
 // inspector is one run of inspect.
 type inspector struct {
 	app    *app
 	limits archive.Limits
 	found  inspection
+	mark   layoutMark // of the archive that was read last
 }
 
-// file reads an archive on disk, or standard input for "-".
-func (i *inspector) file(ctx context.Context, name string) error {
+// file reads an archive on disk, or standard input for "-". One that holds an OCI
+// layout is judged by what it holds, as an import does.
+func (i *inspector) file(ctx context.Context, name string, source *config.Source) error {
 	if name == "-" {
-		return i.archive(ctx, i.app.stdin, 0, "standard input")
+		if err := i.archive(ctx, i.app.stdin, 0, "standard input"); err != nil || !i.isLayout() {
+			return err
+		}
+		return notInPlace("standard input")
 	}
 	f, err := os.Open(name)
 	if err != nil {
@@ -96,55 +82,13 @@ func (i *inspector) file(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	return i.archive(ctx, f, info.Size(), name)
-}
-
-// artifact judges what a tag or digest of a repository is, as a sync would, and reads
-// its archive.
-func (i *inspector) artifact(ctx context.Context, repository *oci.Repository, source *config.Source, tag string) error {
-	follows, byPattern, err := followed(source, tag)
-	if err != nil {
+	if err := i.archive(ctx, f, info.Size(), name); err != nil || !i.isLayout() {
 		return err
 	}
-	m, err := repository.Manifest(ctx, tag)
-	if oci.KindOf(err) == oci.Malformed {
-		i.refuse("", err.Error(), "push it again, as `oras push` or `specman push` does")
-		return nil
+	if i.found.Format != "tar" || !info.Mode().IsRegular() {
+		return notInPlace(name)
 	}
-	if err != nil {
-		return err
-	}
-	i.found.Artifact = describe(m, repository.String(), tag)
-	i.found.Artifact.Followed = follows
-	chosen, err := oci.ChooseLayer(m, source.Archive, byPattern)
-	if errors.Is(err, oci.ErrNoArchive) {
-		i.refuse("", err.Error(), "push the archive as "+source.Archive+" (source.archive), or as the only file")
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	i.found.Artifact.Layer = chosen.Digest
-	body, err := repository.Blob(ctx, chosen)
-	if err != nil {
-		return err
-	}
-	defer body.Close()
-	return i.archive(ctx, body, chosen.Size, "the layer")
-}
-
-func describe(m *oci.Manifest, repository, tag string) *artifact {
-	a := &artifact{
-		Reference: repository + ":" + tag, Manifest: m.Digest, MediaType: m.MediaType,
-		ArtifactType: m.ArtifactType, ConfigMediaType: m.ConfigMediaType, Created: m.Created, Layers: []layer{},
-	}
-	if digest.Digest(tag).Validate() == nil {
-		a.Reference = repository + "@" + tag
-	}
-	for _, l := range m.Layers {
-		a.Layers = append(a.Layers, layer{l.Digest, l.MediaType, l.Size, l.Annotations[ocispec.AnnotationTitle]})
-	}
-	return a
+	return i.layout(ctx, f, info.Size(), name, source)
 }
 
 // archive reads an archive of size bytes, 0 if that is not known, to its end.
@@ -152,7 +96,8 @@ func (i *inspector) archive(ctx context.Context, r io.Reader, size int64, what s
 	sum := sha256.New()
 	progress := i.app.progress("reading " + what)
 	through := progress.reader(io.TeeReader(r, sum), size)
-	report, err := archive.Check(ctx, through, i.limits, nil)
+	i.mark = layoutMark{}
+	report, err := archive.Extract(ctx, through, i.limits, &i.mark)
 	progress.end()
 
 	f := &i.found
@@ -179,6 +124,7 @@ func (i *inspector) archive(ctx context.Context, r io.Reader, size int64, what s
 }
 
 func (i *inspector) refuse(entry, reason, cure string) {
+	i.found.Accepted = false
 	i.found.Refused, i.found.cure = &refusal{entry, reason}, cure
 	if i.found.Skipped == nil {
 		i.found.Skipped = []skipped{}

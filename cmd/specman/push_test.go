@@ -109,7 +109,7 @@ func TestPushToALayout(t *testing.T) {
 
 func TestPushKeepsTheNameOfAFile(t *testing.T) {
 	base := t.TempDir()
-	file := writeArchive(t, "mine.tgz", tgz(t, map[string]string{"a": "1"}))
+	file := writeArchive(t, "mine.tgz", testenv.TGZ(t, map[string]string{"a": "1"}))
 	require.Equal(t, 0, runWith(t, nil, "push", file, "oci-layout:"+base+":1.0.0").status)
 	out := t.TempDir()
 	testenv.Oras(t, out, "pull", "--oci-layout", base+":1.0.0")
@@ -119,7 +119,7 @@ func TestPushKeepsTheNameOfAFile(t *testing.T) {
 func TestPushRefusesWhatServeWouldRefuse(t *testing.T) {
 	base := t.TempDir()
 	ref := "oci-layout:" + filepath.Join(base, "registry") + ":0.0.0"
-	file := writeArchive(t, "manifests.tgz", tgz(t, map[string]string{"../a": "1"}))
+	file := writeArchive(t, "manifests.tgz", testenv.TGZ(t, map[string]string{"../a": "1"}))
 
 	got := runWith(t, nil, "push", file, ref)
 	assert.Equal(t, 1, got.status)

@@ -1,9 +1,6 @@
 package main
 
 import (
-	"archive/tar"
-	"bytes"
-	"compress/gzip"
 	"context"
 	"crypto/tls"
 	"encoding/base64"
@@ -332,14 +329,6 @@ func (a *fakeAWS) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 
 // archiveOf is a manifests.tgz with an index.
 func archiveOf(t *testing.T) []byte {
-	var b bytes.Buffer
-	z := gzip.NewWriter(&b)
-	w := tar.NewWriter(z)
-	content := "versions:\n- version: 4.5.13\n"
-	require.NoError(t, w.WriteHeader(&tar.Header{Name: "./roar/nickfury/versions.yaml", Mode: 0o644, Size: int64(len(content))}))
-	_, err := io.WriteString(w, content)
-	require.NoError(t, err)
-	require.NoError(t, w.Close())
-	require.NoError(t, z.Close())
-	return b.Bytes()
+	t.Helper()
+	return testenv.TGZ(t, map[string]string{"./roar/nickfury/versions.yaml": "versions:\n- version: 4.5.13\n"})
 }

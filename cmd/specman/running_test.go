@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"io"
 	"net/http"
@@ -13,6 +12,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/specman/specman/internal/testenv"
 )
 
 // running is a service that was started as `specman serve` is.
@@ -20,7 +21,7 @@ type running struct {
 	t    *testing.T
 	tree string // URL of the tree
 	ops  string // URL of metrics, health and API
-	log  *syncBuffer
+	log  *testenv.Log
 	stop func() // ends it, once, and waits
 }
 
@@ -29,7 +30,7 @@ var servingLine = regexp.MustCompile(`msg="Serving" address="(\S+)" ops="(\S+)"`
 // startService runs `specman serve` on free ports until the test ends.
 func startService(t *testing.T, args ...string) *running {
 	t.Helper()
-	r := &running{t: t, log: &syncBuffer{}}
+	r := &running{t: t, log: &testenv.Log{}}
 	ctx, cancel := context.WithCancel(context.Background())
 	status := make(chan int, 1)
 	args = append([]string{"serve", "--http.listen=127.0.0.1:0", "--ops.listen=127.0.0.1:0"}, args...)
@@ -68,22 +69,4 @@ func (r *running) ready() {
 		status, _ := r.get("/readyz")
 		return status == http.StatusOK
 	}, 30*time.Second, 10*time.Millisecond, "%s", r.log)
-}
-
-// syncBuffer is written by the service and read by the test.
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *syncBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
 }

@@ -161,7 +161,7 @@ func (s *service) webOptions(st *store.Store, group *sources, v *variants) https
 
 func (s *service) opsOptions(st *store.Store, group *sources) ops.Options {
 	return ops.Options{
-		Store: st, Pollers: group.pollersForOps, Import: importInto(st, s.cfg, s.log), Logger: s.log, Registerer: s.metrics, Gatherer: s.metrics,
+		Store: st, Pollers: group.pollersForOps, Import: group.importInto, Logger: s.log, Registerer: s.metrics, Gatherer: s.metrics,
 		Listen: s.cfg.Ops.Listen, TokenFile: s.cfg.Ops.TokenFile, Pprof: s.cfg.Ops.Pprof, Socket: s.cfg.Control.Socket,
 		Version: build().Version, Revision: build().Revision,
 	}

@@ -8,7 +8,7 @@ import (
 
 	"github.com/specman/specman/internal/config"
 	"github.com/specman/specman/internal/store"
-	"github.com/specman/specman/internal/sync/archive"
+	"github.com/specman/specman/internal/sync/gate"
 	"github.com/specman/specman/internal/sync/oci"
 	"github.com/specman/specman/internal/sync/poller"
 	"github.com/specman/specman/internal/sync/selector"
@@ -69,9 +69,9 @@ func newPollers(cfg *config.Config, st *store.Store, m syncMetrics, log *slog.Lo
 		pollers = append(pollers, poller.New(poller.Config{
 			Name: s.Name, Repository: repository.String(), Source: repository,
 			Select: selectors, Exclude: s.Exclude, MaxReleases: s.MaxReleases, Archive: s.Archive,
-			Limits:   archive.Limits{TreeBytes: cfg.Store.MaxTreeBytes, Files: cfg.Store.MaxFiles, FileBytes: cfg.Store.MaxFileBytes},
+			Limits:   archiveLimits(cfg),
 			Interval: s.Interval, Timeout: s.Timeout, MaxBackoff: s.MaxBackoff,
-			Gate:  poller.Gate(cfg.Gate),
+			Gate:  gate.Rules(cfg.Gate),
 			Store: st, Metrics: m.poller, Logger: log,
 		}))
 	}

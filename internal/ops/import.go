@@ -8,6 +8,7 @@ import (
 	"net/url"
 
 	"github.com/specman/specman/internal/sync/archive"
+	"github.com/specman/specman/internal/sync/gate"
 	"github.com/specman/specman/internal/sync/importer"
 )
 
@@ -17,10 +18,20 @@ type ImportResult struct {
 	importer.Result
 }
 
-// Import sends an archive, or an OCI layout in one, to be put into the store under a
-// tag; see [importer.Import]. It takes as long as body does.
-func (c *Client) Import(ctx context.Context, body io.Reader, tag string) (result ImportResult, err error) {
-	return result, c.do(ctx, http.MethodPost, "/api/v1/import", url.Values{"tag": {tag}}, body, &result)
+// ImportRequest says how to import; see [importer.Options].
+type ImportRequest struct {
+	Tag   string // empty: the layout's, else 0.0.0
+	Force bool   // let pass what only the gate refuses
+}
+
+// Import sends an archive, or an OCI layout in one, to be put into the store; see
+// [importer.Import]. It takes as long as body does.
+func (c *Client) Import(ctx context.Context, body io.Reader, r ImportRequest) (result ImportResult, err error) {
+	query := url.Values{"tag": {r.Tag}}
+	if r.Force {
+		query.Set("force", "true")
+	}
+	return result, c.do(ctx, http.MethodPost, "/api/v1/import", query, body, &result)
 }
 
 // postImport puts the body into the store.
@@ -32,8 +43,13 @@ func (s *Server) postImport(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	defer context.AfterFunc(s.ctx, cancel)() // an import does not outlive the service
+	force, err := flag(r, "force")
+	if err != nil {
+		s.problem(w, http.StatusBadRequest, "%v", err)
+		return
+	}
 	tag := r.URL.Query().Get("tag")
-	result, err := s.opts.Import(ctx, r.Body, tag)
+	result, err := s.opts.Import(ctx, r.Body, ImportRequest{Tag: tag, Force: force})
 	if err != nil {
 		if ctx.Err() == nil {
 			// Who is still sending would not see the answer.
@@ -44,7 +60,7 @@ func (s *Server) postImport(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	for _, i := range result.Imported {
-		s.log.Warn("A release was imported by hand", "by", caller(r), "tag", i.Tag, "layer", i.Layer)
+		s.log.Warn("A release was imported by hand", "by", caller(r), "tag", i.Tag, "layer", i.Layer, "force", force)
 	}
 	s.json(w, http.StatusOK, ImportResult{Replica: s.opts.Replica, Result: result})
 }
@@ -53,7 +69,7 @@ func (s *Server) refuseImport(w http.ResponseWriter, err error) {
 	switch {
 	case errors.Is(err, importer.ErrTag):
 		s.problem(w, http.StatusBadRequest, "%v", err)
-	case errors.As(err, new(*archive.RefusedError)):
+	case errors.As(err, new(*archive.RefusedError)), errors.As(err, new(*gate.RefusedError)):
 		s.problem(w, http.StatusUnprocessableEntity, "%v", err)
 	default:
 		s.refuse(w, err)

@@ -17,11 +17,12 @@ import (
 
 	"github.com/specman/specman/internal/store"
 	"github.com/specman/specman/internal/sync/archive"
+	"github.com/specman/specman/internal/sync/gate"
 	"github.com/specman/specman/internal/sync/importer"
 )
 
 // socketRig is a rig that a Client can reach, and whose imports go to f.
-func socketRig(t *testing.T, f func(ctx context.Context, body io.Reader, tag string) (importer.Result, error)) (*rig, Client) {
+func socketRig(t *testing.T, f func(ctx context.Context, body io.Reader, r ImportRequest) (importer.Result, error)) (*rig, Client) {
 	t.Helper()
 	socket := filepath.Join(t.TempDir(), "control.sock")
 	r := newRig(t, func(o *Options) { o.Socket, o.Import = socket, f })
@@ -30,16 +31,20 @@ func socketRig(t *testing.T, f func(ctx context.Context, body io.Reader, tag str
 }
 
 func TestImportBringsTheBody(t *testing.T) {
-	_, client := socketRig(t, func(_ context.Context, body io.Reader, tag string) (importer.Result, error) {
+	_, client := socketRig(t, func(_ context.Context, body io.Reader, r ImportRequest) (importer.Result, error) {
 		content, err := io.ReadAll(body)
-		return importer.Result{Swapped: true, Imported: []importer.Imported{{Release: store.Release{Tag: tag, Archive: string(content)}}}}, err
+		return importer.Result{Swapped: r.Force, Imported: []importer.Imported{{Release: store.Release{Tag: r.Tag, Archive: string(content)}}}}, err
 	})
-	result, err := client.Import(t.Context(), strings.NewReader("content"), "1.0.0")
+	result, err := client.Import(t.Context(), strings.NewReader("content"), ImportRequest{Tag: "1.0.0", Force: true})
 	require.NoError(t, err)
 	assert.Equal(t, "specman-0", result.Replica)
 	assert.True(t, result.Swapped)
 	assert.Equal(t, "1.0.0", result.Imported[0].Tag)
 	assert.Equal(t, "content", result.Imported[0].Archive)
+	result, err = client.Import(t.Context(), strings.NewReader("content"), ImportRequest{})
+	require.NoError(t, err)
+	assert.False(t, result.Swapped, "it is not forced unasked")
+	assert.Empty(t, result.Imported[0].Tag)
 }
 
 func TestImportIsRefused(t *testing.T) {
@@ -49,13 +54,16 @@ func TestImportIsRefused(t *testing.T) {
 	}{
 		"the tag":     {fmt.Errorf("%q %w", "a b", importer.ErrTag), http.StatusBadRequest},
 		"the archive": {fmt.Errorf("import: %w", &archive.RefusedError{Reason: "is bad"}), http.StatusUnprocessableEntity},
+		"the gate":    {fmt.Errorf("import: %w", &gate.RefusedError{Err: errors.New("is held back")}), http.StatusUnprocessableEntity},
 		"the space":   {fmt.Errorf("import: %w", store.ErrNoSpace), http.StatusInsufficientStorage},
 		"the rest":    {errors.New("no"), http.StatusConflict},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r, client := socketRig(t, func(context.Context, io.Reader, string) (importer.Result, error) { return importer.Result{}, row.err })
+			r, client := socketRig(t, func(context.Context, io.Reader, ImportRequest) (importer.Result, error) {
+				return importer.Result{}, row.err
+			})
 			// More than a socket holds: the answer must not be lost with what is unread.
-			_, err := client.Import(t.Context(), bytes.NewReader(make([]byte, 8<<20)), "1.0.0")
+			_, err := client.Import(t.Context(), bytes.NewReader(make([]byte, 8<<20)), ImportRequest{Tag: "1.0.0"})
 			var refused *RefusedError
 			require.ErrorAs(t, err, &refused)
 			assert.Equal(t, row.status, refused.Status)
@@ -67,7 +75,7 @@ func TestImportIsRefused(t *testing.T) {
 
 func TestImportWhereThereIsNone(t *testing.T) {
 	_, client := socketRig(t, nil)
-	_, err := client.Import(t.Context(), strings.NewReader(""), "")
+	_, err := client.Import(t.Context(), strings.NewReader(""), ImportRequest{})
 	var refused *RefusedError
 	require.ErrorAs(t, err, &refused)
 	assert.Equal(t, http.StatusNotFound, refused.Status)
@@ -75,7 +83,7 @@ func TestImportWhereThereIsNone(t *testing.T) {
 
 func TestImportEndsWithTheService(t *testing.T) {
 	begun := make(chan struct{})
-	r, client := socketRig(t, func(ctx context.Context, _ io.Reader, _ string) (importer.Result, error) {
+	r, client := socketRig(t, func(ctx context.Context, _ io.Reader, _ ImportRequest) (importer.Result, error) {
 		close(begun)
 		select {
 		case <-ctx.Done():
@@ -88,6 +96,6 @@ func TestImportEndsWithTheService(t *testing.T) {
 		<-begun
 		r.server.stop()
 	}()
-	_, err := client.Import(t.Context(), strings.NewReader("x"), "1.0.0")
+	_, err := client.Import(t.Context(), strings.NewReader("x"), ImportRequest{Tag: "1.0.0"})
 	assert.Error(t, err)
 }

@@ -46,9 +46,8 @@ type Options struct {
 	// Notices are what else a person should know now; nil: nothing.
 	Notices func() []Notice
 
-	// Import puts an archive into the store under a tag, which may be empty; nil:
-	// nothing can be imported.
-	Import func(ctx context.Context, body io.Reader, tag string) (importer.Result, error)
+	// Import puts an archive into the store; nil: nothing can be imported.
+	Import func(ctx context.Context, body io.Reader, r ImportRequest) (importer.Result, error)
 
 	Gatherer   prometheus.Gatherer   // what /metrics shows; nil: nothing
 	Registerer prometheus.Registerer // nil: no metrics of its own

@@ -1,10 +1,8 @@
 package ops
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -21,6 +19,7 @@ import (
 
 	"github.com/specman/specman/internal/store"
 	"github.com/specman/specman/internal/sync/poller"
+	"github.com/specman/specman/internal/testenv"
 )
 
 // rig is a server with a real store and a source that does what a test says.
@@ -29,7 +28,7 @@ type rig struct {
 	store  *store.Store
 	source *source
 	server *Server
-	log    *logBuffer
+	log    *testenv.Log
 }
 
 func newRig(t *testing.T, change ...func(*Options)) *rig {
@@ -37,7 +36,7 @@ func newRig(t *testing.T, change ...func(*Options)) *rig {
 	st, err := store.Open(t.Context(), store.Options{Dir: filepath.Join(t.TempDir(), "store"), Keep: 3})
 	require.NoError(t, err)
 	t.Cleanup(func() { st.Close() })
-	r := &rig{T: t, store: st, source: &source{name: "default"}, log: &logBuffer{}}
+	r := &rig{T: t, store: st, source: &source{name: "default"}, log: &testenv.Log{}}
 	registry := prometheus.NewRegistry()
 	opts := Options{
 		Store: st, Pollers: func() []Poller { return []Poller{r.source} },
@@ -180,23 +179,3 @@ func (s *source) Sync(ctx context.Context, force bool) (poller.Outcome, error) {
 	}
 	return outcome, nil
 }
-
-// logBuffer is a log that tests read while it is written.
-type logBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
-var _ io.Writer = (*logBuffer)(nil)

@@ -12,11 +12,19 @@ import (
 // Releases returns all that are held, in no particular order.
 func (s *Store) Releases() []Release { return slices.Clone(s.state.Load().Releases) }
 
+// Release returns what is noted of a release, whatever became of its tree.
+func (s *Store) Release(key ReleaseKey) (r Release, ok bool) {
+	if found := s.state.Load().release(key); found != nil {
+		return *found, true
+	}
+	return Release{}, false
+}
+
 // Held returns a release whose tree is in the store; ok is false also where the
 // tree is missing or its index damaged, so that it will be fetched again.
 func (s *Store) Held(key ReleaseKey) (r Release, ok bool) {
-	if found := s.state.Load().release(key); found != nil && s.HasTree(found.Layer) {
-		return *found, true
+	if r, ok = s.Release(key); ok && s.HasTree(r.Layer) {
+		return r, true
 	}
 	return Release{}, false
 }

@@ -1,6 +1,6 @@
 // Package testenv starts the real programs that Specman lives with: the
 // registries zot and distribution, and the oras command line, for tests of any
-// package.
+// package, and makes what such tests need: certificates, archives, a log to read.
 //
 // Everything listens on 127.0.0.1 only, keeps its files in the test's temporary
 // folder, and ends with the test, however that ends. A program that is missing is

@@ -7,7 +7,8 @@
 //   - The input is read once, from its beginning to its end, and unpacked as it comes:
 //     there is no temporary archive. An OCI layout is unpacked like any archive, and
 //     what it holds is imported from there.
-//   - What a sync would refuse is refused, and nothing of it is left behind.
+//   - What a sync would refuse is refused, by the gate too, unless it is forced past
+//     that, and nothing of it is left behind.
 //   - A tag has one release, the one that was imported last. The order of the imported
 //     releases is that of the selectors (see [selector.Rank]), whatever the order in
 //     which they came.

@@ -14,7 +14,9 @@ import (
 
 	"github.com/specman/specman/internal/store"
 	"github.com/specman/specman/internal/sync/archive"
+	"github.com/specman/specman/internal/sync/gate"
 	"github.com/specman/specman/internal/sync/selector"
+	"github.com/specman/specman/internal/sync/unpack"
 )
 
 const (
@@ -29,6 +31,8 @@ type Options struct {
 	Tag     string
 	Archive string         // title of the layer in a layout's artifacts; empty: manifests.tgz
 	Limits  archive.Limits // of each archive, and of a layout as a whole
+	Gate    gate.Rules     // what each release must pass beside being whole
+	Force   bool           // lets pass what only the gate refuses
 	Logger  *slog.Logger   // nil: none
 }
 
@@ -60,7 +64,7 @@ type PassedOver struct {
 
 // Import reads an archive, or an OCI layout in one, to its end and puts what it holds
 // into the store. The error is a *[archive.RefusedError], wrapped, where the input is
-// at fault. Where a layout holds several releases, those that can be had are imported,
+// at fault, and a *[gate.RefusedError] where the site's own rules hold it back. Where a layout holds several releases, those that can be had are imported,
 // and it is no error that others cannot: see PassedOver.
 func Import(ctx context.Context, st *store.Store, r io.Reader, opts Options) (Result, error) {
 	if err := CheckTag(opts.Tag); err != nil {
@@ -102,35 +106,51 @@ type run struct {
 
 // input unpacks what is to be imported.
 func (i *run) input(ctx context.Context, r io.Reader) error {
-	u, err := i.unpack(ctx, r, "", 0)
+	tree, err := i.unpack(ctx, r, "", 0)
 	if err != nil {
 		return fmt.Errorf("import: %w", err)
 	}
-	defer u.staging.Discard()
-	if isLayout(u.staging) {
-		return i.layout(ctx, u.staging.Folder())
+	defer tree.Staging.Discard()
+	if isLayout(tree.Staging) {
+		return i.layout(ctx, tree.Staging.Folder())
 	}
-	return i.publish(u, store.Release{
+	release := store.Release{
 		Tag: cmp.Or(i.Tag, defaultTag), Archive: i.Archive,
 		// There is no manifest, and nobody noted when it was made. As with a push, now
 		// is when it came to be.
-		Manifest: u.layer, Created: time.Now().UTC().Truncate(time.Second),
-	})
+		Manifest: tree.Layer, Created: time.Now().UTC().Truncate(time.Second),
+	}
+	if err := i.publish(ctx, tree, release); err != nil {
+		return fmt.Errorf("import %s: %w", release.Tag, err)
+	}
+	return nil
+}
+
+// unpack stages an archive. Where nobody told its digest and size, layer is empty and
+// size 0.
+func (i *run) unpack(ctx context.Context, r io.Reader, layer digest.Digest, size int64) (*unpack.Tree, error) {
+	if err := i.store.MakeSpace(size, 1); err != nil {
+		return nil, err
+	}
+	return unpack.Stream(ctx, i.store, r, layer, i.Limits)
 }
 
 // publish makes what was unpacked a held release.
-func (i *run) publish(u *unpacked, r store.Release) error {
+func (i *run) publish(ctx context.Context, tree *unpack.Tree, r store.Release) error {
+	if err := i.judge(ctx, tree, r.Tag); err != nil {
+		return err
+	}
 	i.Logger.Info("Persisting "+r.Tag, "source", store.ImportSource)
-	r.Source, r.Layer, r.Size, r.Fetched = store.ImportSource, u.layer, u.size, time.Now().UTC()
-	r.Files, r.Bytes = u.staging.Files()
-	r.Skipped = u.report.SkippedTotal
+	r.Source, r.Layer, r.Size, r.Fetched = store.ImportSource, tree.Layer, tree.Size, time.Now().UTC()
+	r.Files, r.Bytes = tree.Staging.Files()
+	r.Skipped = tree.SkippedTotal
 	var warnings []string
-	r.IndexVersion, warnings = selector.HighestIndexVersion(func(name string) (io.ReadCloser, error) { return u.staging.Open(name) })
+	r.IndexVersion, warnings = selector.HighestIndexVersion(func(name string) (io.ReadCloser, error) { return tree.Staging.Open(name) })
 	for _, w := range warnings {
 		i.Logger.Warn("The index of "+r.Tag+" is read in part", "warning", w)
 	}
 	if !i.store.HasTree(r.Layer) {
-		if err := u.staging.Publish(); err != nil {
+		if err := tree.Staging.Publish(); err != nil {
 			return err
 		}
 	}
@@ -143,7 +163,7 @@ func (i *run) publish(u *unpacked, r store.Release) error {
 			return err
 		}
 	}
-	i.imported = append(i.imported, Imported{Release: r, SkippedNames: u.skipped})
+	i.imported = append(i.imported, Imported{Release: r, SkippedNames: tree.Skipped})
 	return nil
 }
 

@@ -1,9 +1,7 @@
 package importer
 
 import (
-	"archive/tar"
 	"bytes"
-	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -25,6 +23,7 @@ import (
 	"github.com/specman/specman/internal/store"
 	"github.com/specman/specman/internal/sync/archive"
 	"github.com/specman/specman/internal/sync/oci"
+	"github.com/specman/specman/internal/testenv"
 )
 
 func openStore(t *testing.T, change ...func(*store.Options)) *store.Store {
@@ -43,36 +42,6 @@ func openStore(t *testing.T, change ...func(*store.Options)) *store.Store {
 // begins with "-> ".
 type entries map[string]string
 
-func tarOf(t *testing.T, e entries) []byte {
-	t.Helper()
-	var b bytes.Buffer
-	w := tar.NewWriter(&b)
-	for _, name := range slices.Sorted(maps.Keys(e)) {
-		content := e[name]
-		h := &tar.Header{Name: name, Mode: 0o644, Size: int64(len(content))}
-		if target, ok := strings.CutPrefix(content, "-> "); ok {
-			h.Typeflag, h.Linkname, h.Size, content = tar.TypeSymlink, target, 0, ""
-		}
-		require.NoError(t, w.WriteHeader(h))
-		_, err := io.WriteString(w, content)
-		require.NoError(t, err)
-	}
-	require.NoError(t, w.Close())
-	return b.Bytes()
-}
-
-func gzipOf(t *testing.T, content []byte) []byte {
-	t.Helper()
-	var b bytes.Buffer
-	w := gzip.NewWriter(&b)
-	_, err := w.Write(content)
-	require.NoError(t, err)
-	require.NoError(t, w.Close())
-	return b.Bytes()
-}
-
-func tgz(t *testing.T, e entries) []byte { return gzipOf(t, tarOf(t, e)) }
-
 // layout is a folder with an OCI image layout that holds archives by tag.
 func layout(t *testing.T, archives map[string][]byte) string {
 	t.Helper()
@@ -86,16 +55,6 @@ func layout(t *testing.T, archives map[string][]byte) string {
 		require.NoError(t, err)
 	}
 	return dir
-}
-
-// tarOfFolder packs a folder as GNU tar would, without compression.
-func tarOfFolder(t *testing.T, dir string) []byte {
-	t.Helper()
-	var b bytes.Buffer
-	w := tar.NewWriter(&b)
-	require.NoError(t, w.AddFS(os.DirFS(dir)))
-	require.NoError(t, w.Close())
-	return b.Bytes()
 }
 
 // served is what a store serves: content by path.
@@ -138,7 +97,7 @@ func leftInStaging(t *testing.T, st *store.Store) []string {
 
 func TestImportAnArchive(t *testing.T) {
 	files := entries{"roar/nickfury/versions.yaml": "versions:\n- version: 4.5.13\n", "a/b": "1", "link": "-> a", "out": "-> ../x"}
-	for name, content := range map[string][]byte{"gzip": tgz(t, files), "plain": tarOf(t, files)} {
+	for name, content := range map[string][]byte{"gzip": testenv.TGZ(t, files), "plain": testenv.Tar(t, files)} {
 		t.Run(name, func(t *testing.T) {
 			st := openStore(t)
 			result := imported(t, st, content, Options{})
@@ -163,8 +122,8 @@ func TestImportAnArchive(t *testing.T) {
 }
 
 func TestImportALayout(t *testing.T) {
-	one := map[string][]byte{"4.5.13": tgz(t, entries{"a": "1"})}
-	several := map[string][]byte{"4.5.13": tgz(t, entries{"a": "1"}), "4.6.0": tgz(t, entries{"a": "2"}), "chart": []byte("no archive")}
+	one := map[string][]byte{"4.5.13": testenv.TGZ(t, entries{"a": "1"})}
+	several := map[string][]byte{"4.5.13": testenv.TGZ(t, entries{"a": "1"}), "4.6.0": testenv.TGZ(t, entries{"a": "2"}), "chart": []byte("no archive")}
 	untagged := layout(t, one)
 	index := filepath.Join(untagged, "index.json")
 	raw, err := os.ReadFile(index)
@@ -179,13 +138,13 @@ func TestImportALayout(t *testing.T) {
 		passedOver []string
 		a          string
 	}{
-		{"one tag", tarOfFolder(t, layout(t, one)), "", []string{"4.5.13"}, nil, "1"},
-		{"one tag, compressed", gzipOf(t, tarOfFolder(t, layout(t, one))), "", []string{"4.5.13"}, nil, "1"},
-		{"one tag under another name", tarOfFolder(t, layout(t, one)), "9.9.9", []string{"9.9.9"}, nil, "1"},
-		{"no tag", tarOfFolder(t, untagged), "", []string{"0.0.0"}, nil, "1"},
-		{"no tag, named", tarOfFolder(t, untagged), "4.5.0", []string{"4.5.0"}, nil, "1"},
-		{"several tags", tarOfFolder(t, layout(t, several)), "", []string{"4.5.13", "4.6.0"}, []string{"chart"}, "2"},
-		{"one of several tags", tarOfFolder(t, layout(t, several)), "4.5.13", []string{"4.5.13"}, nil, "1"},
+		{"one tag", testenv.TarFolder(t, layout(t, one)), "", []string{"4.5.13"}, nil, "1"},
+		{"one tag, compressed", testenv.Gzip(t, testenv.TarFolder(t, layout(t, one))), "", []string{"4.5.13"}, nil, "1"},
+		{"one tag under another name", testenv.TarFolder(t, layout(t, one)), "9.9.9", []string{"9.9.9"}, nil, "1"},
+		{"no tag", testenv.TarFolder(t, untagged), "", []string{"0.0.0"}, nil, "1"},
+		{"no tag, named", testenv.TarFolder(t, untagged), "4.5.0", []string{"4.5.0"}, nil, "1"},
+		{"several tags", testenv.TarFolder(t, layout(t, several)), "", []string{"4.5.13", "4.6.0"}, []string{"chart"}, "2"},
+		{"one of several tags", testenv.TarFolder(t, layout(t, several)), "4.5.13", []string{"4.5.13"}, nil, "1"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			st := openStore(t)
@@ -213,8 +172,8 @@ func TestImportALayout(t *testing.T) {
 }
 
 func TestImportRefuses(t *testing.T) {
-	good := tgz(t, entries{"a": "1"})
-	several := layout(t, map[string][]byte{"1.0.0": good, "2.0.0": tgz(t, entries{"b": "1"})})
+	good := testenv.TGZ(t, entries{"a": "1"})
+	several := layout(t, map[string][]byte{"1.0.0": good, "2.0.0": testenv.TGZ(t, entries{"b": "1"})})
 	damaged := layout(t, map[string][]byte{"1.0.0": good})
 	require.NoError(t, os.Truncate(filepath.Join(damaged, "blobs/sha256", digest.FromBytes(good).Encoded()), 3))
 	bad := layout(t, map[string][]byte{"1.0.0": []byte("x"), "2.0.0": []byte("y")})
@@ -227,16 +186,16 @@ func TestImportRefuses(t *testing.T) {
 	}{
 		{"what is no archive", []byte("hello"), Options{}, "import: archive refused: a text file is no archive", true},
 		{"nothing", nil, Options{}, "import: archive refused: it is empty", true},
-		{"an entry that leads outside", tgz(t, entries{"a": "1", "b/../../x": "2"}), Options{}, `archive refused at entry "b/../../x"`, true},
+		{"an entry that leads outside", testenv.TGZ(t, entries{"a": "1", "b/../../x": "2"}), Options{}, `archive refused at entry "b/../../x"`, true},
 		{"a truncated archive", good[:len(good)-5], Options{}, "truncated", true},
-		{"an archive over a limit", tgz(t, entries{"a": "", "b": ""}), Options{Limits: archive.Limits{Files: 1}}, `at entry "b": with it there are more than 1 files`, true},
+		{"an archive over a limit", testenv.TGZ(t, entries{"a": "", "b": ""}), Options{Limits: archive.Limits{Files: 1}}, `at entry "b": with it there are more than 1 files`, true},
 		{"a tag that is none", good, Options{Tag: "a b"}, `"a b" is no tag`, false},
 		{"a selector for a tag", good, Options{Tag: "versions"}, `"versions" is no tag`, false},
 		{"a digest for a tag", good, Options{Tag: digest.FromBytes(good).String()}, "is no tag", false},
-		{"a tag that the layout lacks", tarOfFolder(t, several), Options{Tag: "3.0.0"}, "none of its 2 tags is 3.0.0: 1.0.0, 2.0.0", false},
-		{"a damaged layout", tarOfFolder(t, damaged), Options{}, "import 1.0.0 of an OCI layout: ", false},
-		{"a layout of which nothing can be had", tarOfFolder(t, bad), Options{}, "none of its 2 tags can be served; 1.0.0: ", false},
-		{"a layout without a manifest", tarOf(t, entries{"oci-layout": `{"imageLayoutVersion":"1.0.0"}`, "index.json": `{"manifests":[]}`}), Options{}, "it holds 0 manifests", false},
+		{"a tag that the layout lacks", testenv.TarFolder(t, several), Options{Tag: "3.0.0"}, "none of its 2 tags is 3.0.0: 1.0.0, 2.0.0", false},
+		{"a damaged layout", testenv.TarFolder(t, damaged), Options{}, "import 1.0.0 of an OCI layout: ", false},
+		{"a layout of which nothing can be had", testenv.TarFolder(t, bad), Options{}, "none of its 2 tags can be served; 1.0.0: ", false},
+		{"a layout without a manifest", testenv.Tar(t, entries{"oci-layout": `{"imageLayoutVersion":"1.0.0"}`, "index.json": `{"manifests":[]}`}), Options{}, "it holds 0 manifests", false},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			st := openStore(t)
@@ -259,7 +218,7 @@ func TestImportOfNoLayout(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			st := openStore(t)
-			imported(t, st, tgz(t, files), Options{})
+			imported(t, st, testenv.TGZ(t, files), Options{})
 			assert.Equal(t, map[string]string(files), served(t, st))
 		})
 	}
@@ -268,19 +227,19 @@ func TestImportOfNoLayout(t *testing.T) {
 func TestImportEndsWithItsInput(t *testing.T) {
 	st := openStore(t)
 	broken := errors.New("the pipe broke")
-	_, err := Import(t.Context(), st, io.MultiReader(bytes.NewReader(tgz(t, entries{"a": "1"})[:30]), iotest.ErrReader(broken)), Options{})
+	_, err := Import(t.Context(), st, io.MultiReader(bytes.NewReader(testenv.TGZ(t, entries{"a": "1"})[:30]), iotest.ErrReader(broken)), Options{})
 	assert.ErrorIs(t, err, broken)
 
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err = Import(ctx, st, bytes.NewReader(tgz(t, entries{"a": "1"})), Options{})
+	_, err = Import(ctx, st, bytes.NewReader(testenv.TGZ(t, entries{"a": "1"})), Options{})
 	assert.ErrorIs(t, err, context.Canceled)
 	assert.Empty(t, leftInStaging(t, st))
 }
 
 func TestImportsLieInTheSelectorsOrder(t *testing.T) {
 	of := func(tag, content string) ([]byte, Options) {
-		return tgz(t, entries{"which": content, content: ""}), Options{Tag: tag}
+		return testenv.TGZ(t, entries{"which": content, content: ""}), Options{Tag: tag}
 	}
 	type step struct{ tag, content string }
 	steps := []step{{"4.6.0", "4.6"}, {"4.5.13", "4.5"}, {"nightly", "n"}, {"4.5.13", "4.5 again"}}
@@ -321,18 +280,18 @@ func inRegistry(t *testing.T, st *store.Store, tag string) {
 
 func TestImportStandsInForARegistry(t *testing.T) {
 	st := openStore(t)
-	imported(t, st, tgz(t, entries{"a": "imported", "only": ""}), Options{Tag: "1.0.0"})
+	imported(t, st, testenv.TGZ(t, entries{"a": "imported", "only": ""}), Options{Tag: "1.0.0"})
 
 	inRegistry(t, st, "1.0.0")
 	assert.Equal(t, map[string]string{"a": "registry"}, served(t, st))
 
-	result := imported(t, st, tgz(t, entries{"a": "imported again"}), Options{Tag: "1.0.0"})
+	result := imported(t, st, testenv.TGZ(t, entries{"a": "imported again"}), Options{Tag: "1.0.0"})
 	assert.True(t, result.Imported[0].Covered)
 	assert.False(t, result.Swapped)
 	assert.Equal(t, map[string]string{"a": "registry"}, served(t, st))
 
 	// Below it, another tag shows through.
-	result = imported(t, st, tgz(t, entries{"a": "0.9", "b": "0.9"}), Options{Tag: "2.0.0"})
+	result = imported(t, st, testenv.TGZ(t, entries{"a": "0.9", "b": "0.9"}), Options{Tag: "2.0.0"})
 	assert.False(t, result.Imported[0].Covered)
 	assert.True(t, result.Swapped)
 	assert.Equal(t, map[string]string{"a": "registry", "b": "0.9"}, served(t, st), "below all sources, whatever its version")
@@ -340,8 +299,8 @@ func TestImportStandsInForARegistry(t *testing.T) {
 
 func TestAnImportThatIsNoLongerNeededMayGo(t *testing.T) {
 	st := openStore(t, func(o *store.Options) { o.Keep = 0 })
-	imported(t, st, tgz(t, entries{"b": "1"}), Options{Tag: "0.9.0"})
-	imported(t, st, tgz(t, entries{"a": "1"}), Options{Tag: "1.0.0"})
+	imported(t, st, testenv.TGZ(t, entries{"b": "1"}), Options{Tag: "0.9.0"})
+	imported(t, st, testenv.TGZ(t, entries{"a": "1"}), Options{Tag: "1.0.0"})
 	inRegistry(t, st, "1.0.0")
 	garbage, err := st.GC(false)
 	require.NoError(t, err)
@@ -355,15 +314,15 @@ func TestAnImportThatIsNoLongerNeededMayGo(t *testing.T) {
 
 func TestForgetAnImportAndTakeItBack(t *testing.T) {
 	st := openStore(t)
-	imported(t, st, tgz(t, entries{"a": "1"}), Options{Tag: "1.0.0"})
-	older, newer := tgz(t, entries{"b": "old"}), tgz(t, entries{"b": "new"})
+	imported(t, st, testenv.TGZ(t, entries{"a": "1"}), Options{Tag: "1.0.0"})
+	older, newer := testenv.TGZ(t, entries{"b": "old"}), testenv.TGZ(t, entries{"b": "new"})
 	imported(t, st, older, Options{Tag: "2.0.0"})
 	imported(t, st, newer, Options{Tag: "2.0.0"})
 	_, err := st.Forget(digest.FromBytes(newer).String())
 	require.NoError(t, err)
 	assert.Equal(t, map[string]string{"a": "1"}, served(t, st))
 
-	imported(t, st, tgz(t, entries{"c": "1"}), Options{Tag: "3.0.0"})
+	imported(t, st, testenv.TGZ(t, entries{"c": "1"}), Options{Tag: "3.0.0"})
 	assert.Equal(t, map[string]string{"a": "1", "c": "1"}, served(t, st), "what was forgotten does not come back, nor what it had replaced")
 	imported(t, st, newer, Options{Tag: "2.0.0"})
 	assert.Equal(t, map[string]string{"a": "1", "b": "new", "c": "1"}, served(t, st))
@@ -371,9 +330,9 @@ func TestForgetAnImportAndTakeItBack(t *testing.T) {
 
 func TestImportUnderAPin(t *testing.T) {
 	st := openStore(t)
-	imported(t, st, tgz(t, entries{"a": "1"}), Options{Tag: "1.0.0"})
+	imported(t, st, testenv.TGZ(t, entries{"a": "1"}), Options{Tag: "1.0.0"})
 	require.NoError(t, st.Hold(*st.Served(), "test"))
-	result := imported(t, st, tgz(t, entries{"a": "2"}), Options{Tag: "2.0.0"})
+	result := imported(t, st, testenv.TGZ(t, entries{"a": "2"}), Options{Tag: "2.0.0"})
 	assert.True(t, result.Pinned)
 	assert.False(t, result.Swapped)
 	assert.Equal(t, map[string]string{"a": "1"}, served(t, st))
@@ -389,7 +348,7 @@ func TestImportsAtTheSameTime(t *testing.T) {
 	for n := range 8 {
 		name := fmt.Sprintf("file-%d", n)
 		want[name] = ""
-		content := tgz(t, entries{name: ""})
+		content := testenv.TGZ(t, entries{name: ""})
 		running.Go(func() {
 			_, err := Import(t.Context(), st, bytes.NewReader(content), Options{Tag: fmt.Sprintf("1.0.%d", n)})
 			assert.NoError(t, err)
@@ -401,7 +360,7 @@ func TestImportsAtTheSameTime(t *testing.T) {
 
 func TestImportNeedsSpace(t *testing.T) {
 	st := openStore(t, func(o *store.Options) { o.MinFree = 1 << 60 })
-	_, err := Import(t.Context(), st, bytes.NewReader(tgz(t, entries{"a": "1"})), Options{})
+	_, err := Import(t.Context(), st, bytes.NewReader(testenv.TGZ(t, entries{"a": "1"})), Options{})
 	assert.ErrorIs(t, err, store.ErrNoSpace)
 	assert.Empty(t, leftInStaging(t, st))
 }

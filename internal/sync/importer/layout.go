@@ -7,8 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -17,52 +17,77 @@ import (
 
 	"github.com/specman/specman/internal/store"
 	"github.com/specman/specman/internal/sync/archive"
+	"github.com/specman/specman/internal/sync/gate"
 	"github.com/specman/specman/internal/sync/oci"
 )
 
 // maxIndexBytes bounds the two small files of a layout that are read here.
 const maxIndexBytes = 16 << 20
 
-// isLayout says whether a staged tree is an OCI image layout (image-spec,
-// image-layout.md), by its marker file.
-func isLayout(staged *store.Staging) bool {
-	var mark ocispec.ImageLayout
-	return staged.Has(ocispec.ImageIndexFile) &&
-		decodeFile(filepath.Join(staged.Folder(), ocispec.ImageLayoutFile), &mark) == nil && mark.Version != ""
+// IsLayout says whether an archive that holds an index.json is an OCI image layout
+// (image-spec, image-layout.md), by its marker file, oci-layout.
+func IsLayout(mark io.Reader) bool {
+	var layout ocispec.ImageLayout
+	return decode(mark, &layout) == nil && layout.Version != ""
 }
 
-func decodeFile(name string, into any) error {
-	f, err := os.Open(name)
-	if err != nil {
-		return err
+func isLayout(staged *store.Staging) bool {
+	if !staged.Has(ocispec.ImageIndexFile) {
+		return false
 	}
-	defer f.Close()
-	return json.NewDecoder(io.LimitReader(f, maxIndexBytes)).Decode(into)
+	mark, err := os.Open(filepath.Join(staged.Folder(), ocispec.ImageLayoutFile))
+	if err != nil {
+		return false
+	}
+	defer mark.Close()
+	return IsLayout(mark)
 }
+
+func decode(r io.Reader, into any) error {
+	return json.NewDecoder(io.LimitReader(r, maxIndexBytes)).Decode(into)
+}
+
+// Layout is an OCI image layout with what of it is to be imported.
+type Layout struct {
+	*oci.Repository
+	// References are tags, or the digest of the only manifest where that has no tag.
+	References []string
+}
+
+// OpenLayout opens the files of a layout; name is for people. With a tag, it is that
+// release alone which is to be imported, of a layout with several.
+func OpenLayout(ctx context.Context, files fs.FS, name, tag string) (*Layout, error) {
+	repository, err := oci.OpenLayoutFS(files, name)
+	if err != nil {
+		return nil, err
+	}
+	l := &Layout{Repository: repository}
+	l.References, err = choose(ctx, repository, files, tag)
+	return l, err
+}
+
+// Several says that nobody named the releases one by one, so that what holds no archive
+// is passed over.
+func (l *Layout) Several() bool { return len(l.References) > 1 }
 
 // layout imports what an unpacked layout holds.
 func (i *run) layout(ctx context.Context, folder string) error {
-	repository, err := oci.OpenLayoutFS(os.DirFS(folder), "the OCI layout")
-	if err != nil {
-		return err
-	}
-	references, err := i.choose(ctx, repository, folder)
+	l, err := OpenLayout(ctx, os.DirFS(folder), "the OCI layout", i.Tag)
 	if err != nil {
 		return fmt.Errorf("import an OCI layout: %w", err)
 	}
-	several := len(references) > 1
-	for _, reference := range references {
-		err := i.artifact(ctx, repository, reference, several)
+	for _, reference := range l.References {
+		err := i.artifact(ctx, l, reference)
 		switch {
 		case err == nil:
-		case several && isItsFault(err):
+		case l.Several() && isItsFault(err):
 			i.passedOver = append(i.passedOver, PassedOver{reference, err.Error(), !errors.Is(err, oci.ErrNoArchive)})
 		default:
 			return fmt.Errorf("import %s of an OCI layout: %w", reference, err)
 		}
 	}
 	if len(i.imported) == 0 {
-		return fmt.Errorf("import an OCI layout: none of its %d tags can be served; %s: %s", len(references), i.passedOver[0].Tag, i.passedOver[0].Reason)
+		return fmt.Errorf("import an OCI layout: none of its %d tags can be served; %s: %s", len(l.References), i.passedOver[0].Tag, i.passedOver[0].Reason)
 	}
 	return nil
 }
@@ -71,31 +96,36 @@ func (i *run) layout(ctx context.Context, folder string) error {
 // whoever asks, cannot go on.
 func isItsFault(err error) bool {
 	var transport *oci.Error
-	return errors.Is(err, oci.ErrNoArchive) || errors.As(err, new(*archive.RefusedError)) ||
+	return errors.Is(err, oci.ErrNoArchive) || errors.As(err, new(*archive.RefusedError)) || errors.As(err, new(*gate.RefusedError)) ||
 		errors.As(err, &transport) && transport.Kind != oci.Canceled
 }
 
 // choose returns the tags to import, or the digest of the only manifest where that has
 // no tag.
-func (i *run) choose(ctx context.Context, repository *oci.Repository, folder string) ([]string, error) {
+func choose(ctx context.Context, repository *oci.Repository, files fs.FS, tag string) ([]string, error) {
 	tags, err := repository.Tags(ctx)
 	if err != nil {
 		return nil, err
 	}
 	switch {
 	case len(tags) == 0:
-		return onlyManifest(folder)
-	case len(tags) == 1 || i.Tag == "":
+		return onlyManifest(files)
+	case len(tags) == 1 || tag == "":
 		return tags, nil
-	case slices.Contains(tags, i.Tag):
-		return []string{i.Tag}, nil
+	case slices.Contains(tags, tag):
+		return []string{tag}, nil
 	}
-	return nil, fmt.Errorf("none of its %d tags is %s: %s", len(tags), i.Tag, strings.Join(tags[:min(len(tags), 20)], ", "))
+	return nil, fmt.Errorf("none of its %d tags is %s: %s", len(tags), tag, strings.Join(tags[:min(len(tags), 20)], ", "))
 }
 
-func onlyManifest(folder string) ([]string, error) {
+func onlyManifest(files fs.FS) ([]string, error) {
+	f, err := files.Open(ocispec.ImageIndexFile)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
 	var index ocispec.Index
-	if err := decodeFile(filepath.Join(folder, ocispec.ImageIndexFile), &index); err != nil {
+	if err := decode(f, &index); err != nil {
 		return nil, err
 	}
 	if len(index.Manifests) != 1 {
@@ -105,31 +135,28 @@ func onlyManifest(folder string) ([]string, error) {
 }
 
 // artifact imports what one tag, or the only manifest, holds.
-func (i *run) artifact(ctx context.Context, repository *oci.Repository, reference string, several bool) error {
-	m, err := repository.Manifest(ctx, reference)
+func (i *run) artifact(ctx context.Context, l *Layout, reference string) error {
+	m, err := l.Manifest(ctx, reference)
 	if err != nil {
 		return err
 	}
-	layer, err := oci.ChooseLayer(m, i.Archive, several)
+	layer, err := oci.ChooseLayer(m, i.Archive, l.Several())
 	if err != nil {
 		return err
 	}
-	body, err := repository.Blob(ctx, layer)
+	body, err := l.Blob(ctx, layer)
 	if err != nil {
 		return err
 	}
 	defer body.Close()
-	u, err := i.unpack(ctx, body, layer.Digest, layer.Size)
+	tree, err := i.unpack(ctx, body, layer.Digest, layer.Size)
 	if err != nil {
 		return err
 	}
-	defer u.staging.Discard()
-	r := store.Release{Tag: cmp.Or(i.Tag, reference), Archive: i.Archive, Manifest: m.Digest, Created: m.Created}
+	defer tree.Staging.Discard()
+	r := store.Release{Tag: cmp.Or(i.Tag, reference), Archive: oci.LayerName(layer, i.Archive), Manifest: m.Digest, Created: m.Created}
 	if r.Tag == m.Digest.String() {
 		r.Tag = defaultTag
 	}
-	if title := layer.Annotations[ocispec.AnnotationTitle]; title != "" {
-		r.Archive = path.Base(title)
-	}
-	return i.publish(u, r)
+	return i.publish(ctx, tree, r)
 }

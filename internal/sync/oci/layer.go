@@ -1,6 +1,7 @@
 package oci
 
 import (
+	"cmp"
 	"fmt"
 	"path"
 	"slices"
@@ -59,6 +60,12 @@ func ChooseLayer(m *Manifest, title string, byPattern bool) (ocispec.Descriptor,
 		return ocispec.Descriptor{}, fmt.Errorf("its layer is %s: %w", files[0].MediaType, ErrNoArchive)
 	}
 	return files[0], nil
+}
+
+// LayerName is the file name under which a layer was pushed, otherwise
+// where it has no title.
+func LayerName(layer ocispec.Descriptor, otherwise string) string {
+	return cmp.Or(baseName(layerTitle(layer)), otherwise)
 }
 
 func layerTitle(layer ocispec.Descriptor) string {

@@ -71,3 +71,15 @@ func TestChooseLayer(t *testing.T) {
 		})
 	}
 }
+
+func TestLayerName(t *testing.T) {
+	for title, want := range map[string]string{
+		"":                       "otherwise.tgz",
+		"manifests.tgz":          "manifests.tgz",
+		"/var/www/manifests.tgz": "manifests.tgz",
+		`C:\www\manifests.tgz`:   "manifests.tgz",
+	} {
+		layer := ocispec.Descriptor{Annotations: map[string]string{ocispec.AnnotationTitle: title}}
+		assert.Equal(t, want, oci.LayerName(layer, "otherwise.tgz"))
+	}
+}

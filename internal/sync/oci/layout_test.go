@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -262,7 +263,7 @@ func TestLayoutInTar(t *testing.T) {
 			}
 			return h
 		})
-		r, err := oci.OpenLayoutTar(packed, packed.Size(), "bundle.tar")
+		r, err := openTar(packed, packed.Size())
 		require.NoError(t, err)
 		tags, err := r.Tags(t.Context())
 		require.NoError(t, err)
@@ -275,13 +276,61 @@ func TestLayoutInTar(t *testing.T) {
 		assert.Equal(t, oci.Misconfigured, failure(t, err).Kind)
 	}
 
-	for name, content := range map[string]string{"compressed": "\x1f\x8b\x08\x00", "bundle.tar": "no tar at all" + strings.Repeat("x", 600)} {
-		_, err := oci.OpenLayoutTar(strings.NewReader(content), int64(len(content)), name)
-		assert.ErrorContains(t, err, name)
+	for content, want := range map[string]string{
+		"\x1f\x8b\x08\x00":                         "decompress it first",
+		"\x28\xb5\x2f\xfd":                         "decompress it first",
+		"no tar at all" + strings.Repeat("x", 600): "invalid tar header",
+	} {
+		_, err := openTar(strings.NewReader(content), int64(len(content)))
+		assert.ErrorContains(t, err, want)
 	}
 	empty := strings.NewReader(strings.Repeat("\x00", 1024))
-	r, err := oci.OpenLayoutTar(empty, empty.Size(), "empty.tar")
+	r, err := openTar(empty, empty.Size())
 	require.NoError(t, err)
 	_, err = r.Tags(t.Context())
 	assert.Equal(t, oci.Absent, failure(t, err).Kind)
+}
+
+func openTar(f io.ReaderAt, size int64) (*oci.Repository, error) {
+	files, err := oci.TarFS(f, size)
+	if err != nil {
+		return nil, err
+	}
+	return oci.OpenLayoutFS(files, "bundle.tar")
+}
+
+// What GNU tar makes of a folder in which files are hard links of each other, or have
+// holes.
+func TestLayoutInTarOfLinksAndHoles(t *testing.T) {
+	dir := t.TempDir()
+	packed := filepath.Join(t.TempDir(), "bundle.tar")
+	open := func() (*oci.Repository, error) {
+		f, err := os.Open(packed)
+		require.NoError(t, err)
+		t.Cleanup(func() { f.Close() })
+		info, err := f.Stat()
+		require.NoError(t, err)
+		return openTar(f, info.Size())
+	}
+	m := push(t, openLayout(t, dir), "0.0.0", "archive")
+	require.NoError(t, os.Link(filepath.Join(dir, "blobs", "sha256", m.Digest.Encoded()), filepath.Join(dir, "another name")))
+	command(t, "tar", "-cf", packed, "-C", dir, "another name", "oci-layout", "index.json", "blobs")
+	r, err := open()
+	require.NoError(t, err)
+	got, err := sync(t.Context(), r, "0.0.0")
+	require.NoError(t, err, "the manifest stands in the tar as a link")
+	assert.Equal(t, "archive", string(got))
+
+	require.NoError(t, os.Truncate(write(t, filepath.Join(dir, "holes"), "x"), 1<<20))
+	for _, format := range []string{"gnu", "pax"} {
+		command(t, "tar", "-S", "--format="+format, "-cf", packed, "-C", dir, ".")
+		_, err = open()
+		assert.ErrorContains(t, err, `"./holes" is kept as a sparse file`)
+	}
+}
+
+func command(t *testing.T, name string, args ...string) {
+	t.Helper()
+	out, err := exec.Command(name, args...).CombinedOutput()
+	require.NoError(t, err, "%s", out)
 }

@@ -8,24 +8,19 @@ import (
 	"io"
 	"io/fs"
 	"path"
+	"strings"
 	"time"
 )
 
 // maxTarEntries bounds the memory for the directory of a layout in a tar.
 const maxTarEntries = 100_000
 
-// OpenLayoutTar is a repository over an OCI image layout in a tar, as `oras
-// backup` and `skopeo copy … oci-archive:` make it. Nothing is unpacked: f is
-// read when needed, and must stay open as long as the repository is used.
-func OpenLayoutTar(f io.ReaderAt, size int64, name string) (*Repository, error) {
-	files, err := indexTar(f, size)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
-	}
-	return OpenLayoutFS(files, name)
-}
+// TarFS is the files of a plain tar for [OpenLayoutFS]: a layout as `oras backup`
+// and `skopeo copy … oci-archive:` make it. Nothing is unpacked: f is read when
+// needed, and must stay open as long as the files are used.
+func TarFS(f io.ReaderAt, size int64) (fs.FS, error) { return indexTar(f, size) }
 
-// tarFS is the regular files of a tar by their cleaned names.
+// tarFS is the regular files of a tar, hard links included, by their cleaned names.
 type tarFS map[string]tarEntry
 
 type tarEntry struct {
@@ -49,20 +44,36 @@ func indexTar(f io.ReaderAt, size int64) (tarFS, error) {
 		if err != nil {
 			return nil, err
 		}
-		if header.Typeflag != tar.TypeReg {
-			continue
-		}
 		if len(files) == maxTarEntries {
 			return nil, fmt.Errorf("it holds more than %d files", maxTarEntries)
 		}
-		// A tar.Reader reads whole headers and nothing beyond.
-		offset, err := source.Seek(0, io.SeekCurrent)
-		if err != nil {
-			return nil, err
-		}
 		name := path.Clean(header.Name)
-		files[name] = tarEntry{name, io.NewSectionReader(f, offset, header.Size)} // the later entry counts
+		switch {
+		case isSparse(header):
+			return nil, fmt.Errorf("%q is kept as a sparse file, which cannot be read in place; pack it without tar -S", header.Name)
+		case header.Typeflag == tar.TypeReg:
+			// A tar.Reader reads whole headers and nothing beyond.
+			offset, err := source.Seek(0, io.SeekCurrent)
+			if err != nil {
+				return nil, err
+			}
+			files[name] = tarEntry{name, io.NewSectionReader(f, offset, header.Size)} // the later entry counts
+		case header.Typeflag == tar.TypeLink:
+			if target, ok := files[path.Clean(header.Linkname)]; ok {
+				files[name] = tarEntry{name, target.data}
+			}
+		}
 	}
+}
+
+// isSparse says that what the archive holds of a file is not its content in one piece.
+func isSparse(h *tar.Header) bool {
+	for key := range h.PAXRecords {
+		if strings.HasPrefix(key, "GNU.sparse.") {
+			return true
+		}
+	}
+	return h.Typeflag == tar.TypeGNUSparse
 }
 
 // Open implements fs.FS.

@@ -2,17 +2,13 @@ package oci_test
 
 import (
 	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/base64"
 	"encoding/json"
-	"encoding/pem"
 	"fmt"
 	"io"
-	"math/big"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -226,17 +222,12 @@ type tokenServer struct {
 
 func newTokenServer(t *testing.T, username, password string) *tokenServer {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	require.NoError(t, err)
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "tokens"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign, IsCA: true, BasicConstraintsValid: true,
-	}
-	certificate, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	require.NoError(t, err)
-	bundle := write(t, filepath.Join(t.TempDir(), "tokens.pem"), string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate})))
-	return &tokenServer{username: username, password: password, key: key, certificate: certificate, bundle: bundle}
+	pair := testenv.SelfSigned(t, func(c *x509.Certificate) {
+		c.KeyUsage |= x509.KeyUsageCertSign
+		c.IsCA, c.BasicConstraintsValid = true, true
+	})
+	cert := pair.Load(t)
+	return &tokenServer{username: username, password: password, key: cert.PrivateKey.(*ecdsa.PrivateKey), certificate: cert.Certificate[0], bundle: pair.CertFile}
 }
 
 func (s *tokenServer) ServeHTTP(w http.ResponseWriter, req *http.Request) {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/specman/specman/internal/store"
 	"github.com/specman/specman/internal/sync/archive"
+	"github.com/specman/specman/internal/sync/gate"
 	"github.com/specman/specman/internal/sync/oci"
 	"github.com/specman/specman/internal/sync/selector"
 )
@@ -50,7 +51,7 @@ type Config struct {
 	Timeout    time.Duration // of all in a sync but the bodies of blobs
 	MaxBackoff time.Duration // ceiling of the wait between failed syncs
 
-	Gate   Gate
+	Gate   gate.Rules
 	Verify Verifier // nil: signatures are not asked for
 
 	Store   *store.Store

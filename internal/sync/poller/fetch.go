@@ -5,15 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path"
 	"time"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/specman/specman/internal/store"
-	"github.com/specman/specman/internal/sync/archive"
 	"github.com/specman/specman/internal/sync/oci"
 	"github.com/specman/specman/internal/sync/selector"
+	"github.com/specman/specman/internal/sync/unpack"
 )
 
 // fetch gets the releases whose manifests were fetched, top of the view first.
@@ -94,7 +93,7 @@ func (s *pass) get(ctx context.Context, f *follow) (store.Release, error) {
 	}
 	r := store.Release{
 		Source: s.Name, Tag: f.Reference, Manifest: m.Digest, Layer: layer.Digest,
-		Archive: s.title(layer), Created: m.Created, Fetched: time.Now().UTC(), Size: layer.Size,
+		Archive: oci.LayerName(layer, s.Archive), Created: m.Created, Fetched: time.Now().UTC(), Size: layer.Size,
 	}
 	if !s.Store.HasTree(layer.Digest) {
 		if failure := s.unpack(ctx, f, layer, &r); failure != nil {
@@ -110,14 +109,6 @@ func (s *pass) get(ctx context.Context, f *follow) (store.Release, error) {
 		return failed(StagePublish, err)
 	}
 	return r, nil
-}
-
-// title is the name under which a layer was pushed.
-func (s *pass) title(layer ocispec.Descriptor) string {
-	if title := layer.Annotations[ocispec.AnnotationTitle]; title != "" {
-		return path.Base(title)
-	}
-	return s.Archive
 }
 
 // passOver names, once, a tag that a pattern matched by chance.
@@ -141,26 +132,15 @@ func (s *pass) unpack(ctx context.Context, f *follow, layer ocispec.Descriptor, 
 		return failed(StageDownload, err)
 	}
 	defer body.Close()
-	staging, err := s.Store.NewStaging(layer.Digest)
-	if err != nil {
-		return failed(StageUnpack, err)
-	}
-	defer staging.Discard()
-	report, err := archive.Extract(ctx, body, s.Limits, staging)
+	tree, err := unpack.Stream(ctx, s.Store, body, layer.Digest, s.Limits)
 	if err != nil {
 		return failed(StageUnpack, fmt.Errorf("unpack %s of %s: %w", r.Archive, f.Reference, err))
 	}
+	staging := tree.Staging
+	defer staging.Discard()
 	s.log.Info(fmt.Sprintf("filename: %s, isDir: false", r.Archive))
-	skipped := make([]store.Skipped, len(report.Skipped))
-	for n, e := range report.Skipped {
-		skipped[n] = store.Skipped(e)
-	}
-	staging.Skip(skipped, report.SkippedTotal)
-	if err := staging.Seal(); err != nil {
-		return failed(StageUnpack, err)
-	}
 	r.Files, r.Bytes = staging.Files()
-	r.Skipped = report.SkippedTotal
+	r.Skipped = tree.SkippedTotal
 	r.IndexVersion = s.indexVersion(f.Reference, func(name string) (io.ReadCloser, error) { return staging.Open(name) })
 	if err := s.gate(ctx, f, staging); err != nil {
 		failure := failed(StageGate, err)
@@ -182,25 +162,4 @@ func (s *pass) filesOfLast(f *follow) int64 {
 		return 1
 	}
 	return int64(f.release.Files)
-}
-
-// describe tells of a release what its tree, which is held already, says.
-func (s *pass) describe(r *store.Release, f *follow) error {
-	v, err := s.Store.AcquireTree(r.Layer)
-	if err != nil {
-		return err
-	}
-	defer v.Close()
-	r.Files, r.Bytes = v.Files()
-	_, r.Skipped = v.Skipped(0)
-	r.IndexVersion = s.indexVersion(f.Reference, func(name string) (io.ReadCloser, error) { return openIn(v, name) })
-	return nil
-}
-
-func (s *pass) indexVersion(tag string, open func(string) (io.ReadCloser, error)) string {
-	version, warnings := selector.HighestIndexVersion(open)
-	for _, w := range warnings {
-		s.log.Warn("The index of "+tag+" is read in part", "warning", w)
-	}
-	return version
 }

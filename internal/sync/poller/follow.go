@@ -29,23 +29,21 @@ func (s *pass) contributed(c store.Contribution) *store.Release {
 	if s.Store.Forgotten(c.Manifest) || slices.Contains(s.Exclude, c.Manifest.String()) {
 		return nil
 	}
-	for _, r := range s.Store.Releases() {
-		if r.Key() != (store.ReleaseKey{Source: s.Name, Tag: c.Tag, Manifest: c.Manifest}) {
-			continue
-		}
-		// Each poll comes by here, and a view of a large tree is dear to make: it is
-		// left to those that are not whole.
-		if s.Store.HasTree(r.Layer) {
-			return &r
-		}
-		v, err := s.Store.AcquireTree(r.Layer)
-		if err != nil {
-			return nil
-		}
-		v.Close()
+	r, ok := s.Store.Release(store.ReleaseKey{Source: s.Name, Tag: c.Tag, Manifest: c.Manifest})
+	if !ok {
+		return nil
+	}
+	// Each poll comes by here, and a view of a large tree is dear to make: it is
+	// left to those that are not whole.
+	if s.Store.HasTree(r.Layer) {
 		return &r
 	}
-	return nil
+	v, err := s.Store.AcquireTree(r.Layer)
+	if err != nil {
+		return nil
+	}
+	v.Close()
+	return &r
 }
 
 // refusalOf returns what is remembered against the registry's digest of a follow.

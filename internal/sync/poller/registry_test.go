@@ -1,9 +1,7 @@
 package poller
 
 import (
-	"archive/tar"
 	"bytes"
-	"compress/gzip"
 	"context"
 	"encoding/json"
 	"errors"
@@ -19,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/specman/specman/internal/sync/oci"
+	"github.com/specman/specman/internal/testenv"
 )
 
 // registry is a repository in memory. Its Source methods count what they are
@@ -182,19 +181,9 @@ func (r *registry) login(fingerprint string) {
 
 func tgz(t *testing.T, files map[string]string) []byte {
 	t.Helper()
-	var b bytes.Buffer
-	z := gzip.NewWriter(&b)
-	w := tar.NewWriter(z)
-	names := make([]string, 0, len(files))
-	for name := range files {
-		names = append(names, name)
+	entries := make(map[string]string)
+	for name, content := range files {
+		entries["./"+name] = content
 	}
-	slices.Sort(names)
-	for _, name := range names {
-		require.NoError(t, w.WriteHeader(&tar.Header{Name: "./" + name, Mode: 0o644, Size: int64(len(files[name])), ModTime: time.Unix(1e9, 0)}))
-		_, err := io.WriteString(w, files[name])
-		require.NoError(t, err)
-	}
-	require.NoError(t, errors.Join(w.Close(), z.Close()))
-	return b.Bytes()
+	return testenv.TGZ(t, entries)
 }

@@ -1,7 +1,6 @@
 package poller
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -23,6 +22,7 @@ import (
 	"github.com/specman/specman/internal/store"
 	"github.com/specman/specman/internal/sync/oci"
 	"github.com/specman/specman/internal/sync/oci/ocitest"
+	"github.com/specman/specman/internal/testenv"
 )
 
 const repository = "spectro-packs/spectro-manifests/manifest"
@@ -36,7 +36,7 @@ type site struct {
 	store    *store.Store
 	poller   *Poller
 	metrics  *prometheus.Registry
-	log      *syncBuffer
+	log      *testenv.Log
 	stop     func() // ends the poller
 }
 
@@ -64,7 +64,7 @@ func atSite(t *testing.T, test func(s *site), options ...siteOptions) {
 
 func newSite(t *testing.T, o siteOptions) *site {
 	t.Helper()
-	s := &site{T: t, registry: ocitest.New(repository), metrics: prometheus.NewRegistry(), log: &syncBuffer{}, stop: func() {}}
+	s := &site{T: t, registry: ocitest.New(repository), metrics: prometheus.NewRegistry(), log: &testenv.Log{}, stop: func() {}}
 	s.push("1.0.0", day(1), files{"a": "one", "b": "one"})
 	s.push("2.0.0", day(2), files{"a": "two"})
 	if o.prepare != nil {
@@ -120,7 +120,7 @@ func (s *site) push(tag string, created time.Time, tree files) ocitest.Artifact 
 
 // starts returns when each sync began.
 func (s *site) starts() (all []time.Time) {
-	for _, line := range s.log.lines() {
+	for _, line := range s.log.Lines() {
 		if !strings.Contains(line, `msg="Syncing with OCI repo"`) {
 			continue
 		}
@@ -236,24 +236,6 @@ func (s *secret) swap(content files) {
 	}
 	require.NoError(s, os.Symlink(folder, s.path("..data_tmp")))
 	require.NoError(s, os.Rename(s.path("..data_tmp"), s.path("..data")))
-}
-
-// syncBuffer is written by the poller and read by the test.
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *syncBuffer) lines() []string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return strings.Split(strings.TrimSpace(b.b.String()), "\n")
 }
 
 func TestASite(t *testing.T) {

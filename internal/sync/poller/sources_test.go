@@ -62,6 +62,18 @@ func TestSeveralSources(t *testing.T) {
 		assert.Equal(t, Failed, r["top"].sync().Result)
 		assert.Equal(t, Failed, r["low"].sync().Result)
 	})
+	t.Run("what the gate asks for may be another's", func(t *testing.T) {
+		_, r := several(t, "top", "low")
+		r["low"].poller.Gate.RequirePaths = []string{"/top", "/low"}
+		o := r["low"].sync()
+		require.Len(t, o.Failures, 1)
+		assert.Equal(t, StageGate, o.Failures[0].Stage)
+		r["top"].sync()
+		assert.Equal(t, Success, r["low"].poller.Once(context.Background(), true).Result, "it was remembered")
+		r["low"].registry.push(t, "1.0.0", day(2), files{"low": "two"})
+		assert.Equal(t, Success, r["low"].sync().Result)
+		r["low"].serves(files{"top": "one", "low": "two"})
+	})
 	t.Run("one taken out leaves the view, the others stay", func(t *testing.T) {
 		s, r := several(t, "top", "low")
 		for name := range r {

@@ -1,13 +1,7 @@
 package poller
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/pem"
-	"math/big"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -20,6 +14,7 @@ import (
 
 	"github.com/specman/specman/internal/sync/oci"
 	"github.com/specman/specman/internal/sync/oci/ocitest"
+	"github.com/specman/specman/internal/testenv"
 )
 
 // A TLS failure has a row of its own because crypto/tls needs a real socket, on
@@ -42,7 +37,9 @@ func TestTLSFailure(t *testing.T) {
 	require.Equal(t, Success, r.sync().Result)
 	before := len(fake.Requests())
 
-	trusting(otherCA(t))
+	other, err := os.ReadFile(testenv.NewCA(t).File)
+	require.NoError(t, err)
+	trusting(other)
 	o := r.sync()
 	assert.Equal(t, Failed, o.Result)
 	require.Len(t, o.Failures, 1)
@@ -59,18 +56,4 @@ func TestTLSFailure(t *testing.T) {
 	assert.InDelta(t, time.Minute, p.next(r.poller, o), 0.21*float64(time.Minute))
 	trusting(own)
 	assert.Equal(t, Noop, r.sync().Result, "it goes back to work by itself")
-}
-
-// otherCA is the certificate of somebody who has nothing to do with the server.
-func otherCA(t *testing.T) []byte {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	require.NoError(t, err)
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "another CA"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	require.NoError(t, err)
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 }

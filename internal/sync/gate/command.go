@@ -1,0 +1,37 @@
+package gate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"strings"
+	"time"
+)
+
+// maxOutput is how much of the command's output is kept for the reason.
+const maxOutput = 4 << 10
+
+// command has the site's own program judge the staged tree.
+func (r *Rules) command(ctx context.Context, folder string) error {
+	if len(r.Command) == 0 {
+		return nil
+	}
+	bounded, cancel := context.WithTimeout(ctx, r.Timeout)
+	defer cancel()
+	args := append(r.Command[1:len(r.Command):len(r.Command)], folder)
+	cmd := exec.CommandContext(bounded, r.Command[0], args...)
+	cmd.WaitDelay = time.Second // a child that keeps the pipe open must not hold the release
+	out, err := cmd.CombinedOutput()
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if errors.Is(bounded.Err(), context.DeadlineExceeded) {
+		err = fmt.Errorf("it did not end within gate.timeout (%s)", r.Timeout)
+	}
+	if err != nil {
+		out = out[max(0, len(out)-maxOutput):]
+		return &RefusedError{fmt.Errorf("gate.command %s: %w: %s", r.Command[0], err, strings.TrimSpace(string(out)))}
+	}
+	return nil
+}

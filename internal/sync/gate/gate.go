@@ -1,0 +1,120 @@
+// Package gate holds back a release that is whole, and yet not what the site meant to
+// serve. It judges whatever comes in, from a registry or by hand: a tar made one folder
+// up is as easily imported as pushed.
+package gate
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/specman/specman/internal/store"
+)
+
+// Rules are what a release must pass beside being whole.
+type Rules struct {
+	// MaxVanishedPercent refuses a release by which more than that per cent of
+	// the files of the tag's last release would disappear; 0: off.
+	MaxVanishedPercent int
+	// RequirePaths are paths that the resulting view must hold.
+	RequirePaths []string
+	// Command is run with the staged tree's path as its last argument.
+	Command []string
+	// Timeout bounds Command.
+	Timeout time.Duration
+}
+
+// Candidate is a release that is staged, with what it is judged by.
+type Candidate struct {
+	Staged *store.Staging  // sealed
+	Last   digest.Digest   // layer of the tag's last release; empty: there is none
+	Beside []digest.Digest // layers of the releases that the view would hold beside it
+}
+
+// RefusedError says that a rule holds a release back, and why.
+type RefusedError struct{ Err error }
+
+func (e *RefusedError) Error() string { return e.Err.Error() }
+func (e *RefusedError) Unwrap() error { return e.Err }
+
+// Judge returns a *[RefusedError] where c must not become part of the view, and the
+// context's error where that ended before the command had judged.
+func (r *Rules) Judge(ctx context.Context, st *store.Store, c Candidate) error {
+	err := r.vanished(st, c)
+	if err == nil {
+		err = r.required(st, c)
+	}
+	if err != nil {
+		return &RefusedError{err}
+	}
+	return r.command(ctx, c.Staged.Folder())
+}
+
+// Layers returns the layers of the releases that following leads to, of those that
+// belong says belong.
+func Layers(st *store.Store, belongs func(store.ReleaseKey) bool) (layers []digest.Digest) {
+	for _, k := range st.Desired().Releases {
+		if r, ok := st.Release(k); ok && belongs(k) {
+			layers = append(layers, r.Layer)
+		}
+	}
+	return layers
+}
+
+func (r *Rules) vanished(st *store.Store, c Candidate) error {
+	if r.MaxVanishedPercent == 0 || c.Last == "" {
+		return nil
+	}
+	last, err := st.AcquireTree(c.Last)
+	if err != nil {
+		return nil // nothing to compare with: it is damaged, and about to be replaced
+	}
+	defer last.Close()
+	var total, gone int
+	for name, e := range last.All() {
+		if e.Kind != store.File {
+			continue
+		}
+		total++
+		if !c.Staged.Has(name) {
+			gone++
+		}
+	}
+	if gone*100 > r.MaxVanishedPercent*total {
+		return fmt.Errorf("%d of the %d files of its last release would vanish, more than gate.maxVanishedPercent (%d) allows: was the archive made in another folder?",
+			gone, total, r.MaxVanishedPercent)
+	}
+	return nil
+}
+
+// required asks for each path in the staged tree, or else in what the view would hold
+// beside it.
+func (r *Rules) required(st *store.Store, c Candidate) error {
+	var missing []string
+	for _, p := range r.RequirePaths {
+		name := strings.Trim(p, "/")
+		if !c.Staged.Has(name) && !anyHas(st, c.Beside, name) {
+			missing = append(missing, p)
+		}
+	}
+	if len(missing) > 0 {
+		return fmt.Errorf("the view would lack what gate.requirePaths asks for: %s", strings.Join(missing, ", "))
+	}
+	return nil
+}
+
+func anyHas(st *store.Store, layers []digest.Digest, name string) bool {
+	for _, layer := range layers {
+		if v, err := st.AcquireTree(layer); err == nil {
+			_, ok := v.Lookup(name)
+			v.Close()
+			if ok {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,123 @@
+package gate
+
+import (
+	"context"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/specman/specman/internal/store"
+)
+
+func openStore(t *testing.T) *store.Store {
+	t.Helper()
+	st, err := store.Open(t.Context(), store.Options{Dir: filepath.Join(t.TempDir(), "store")})
+	require.NoError(t, err)
+	t.Cleanup(func() { st.Close() })
+	return st
+}
+
+// staged is a sealed tree of files, each with its own name for content.
+func staged(t *testing.T, st *store.Store, names ...string) (*store.Staging, digest.Digest) {
+	t.Helper()
+	layer := digest.FromString(strings.Join(names, "\n"))
+	s, err := st.NewStaging(layer)
+	require.NoError(t, err)
+	t.Cleanup(s.Discard)
+	for _, name := range names {
+		if dir, _, ok := strings.Cut(name, "/"); ok {
+			require.NoError(t, s.Dir(dir, time.Time{}))
+		}
+		require.NoError(t, s.File(name, time.Time{}, int64(len(name)), strings.NewReader(name)))
+	}
+	require.NoError(t, s.Seal())
+	return s, layer
+}
+
+// held is the layer of a tree that the store has.
+func held(t *testing.T, st *store.Store, names ...string) digest.Digest {
+	t.Helper()
+	s, layer := staged(t, st, names...)
+	require.NoError(t, s.Publish())
+	return layer
+}
+
+func TestJudge(t *testing.T) {
+	st := openStore(t)
+	last := held(t, st, "a", "b", "c", "d/e")
+	beside := held(t, st, "roar/x")
+	shell := func(script string) Rules { return Rules{Command: []string{"sh", "-c", script}, Timeout: time.Minute} }
+	half := Rules{MaxVanishedPercent: 50}
+	for _, row := range []struct {
+		name   string
+		rules  Rules
+		staged []string
+		c      Candidate
+		want   string // empty: it passes
+	}{
+		{"no rules", Rules{}, []string{"z"}, Candidate{Last: last}, ""},
+		{"as much vanishes as may", half, []string{"a", "b"}, Candidate{Last: last}, ""},
+		{"more vanishes", half, []string{"a", "z"}, Candidate{Last: last}, "3 of the 4 files of its last release would vanish, more than gate.maxVanishedPercent (50)"},
+		{"a folder up", Rules{MaxVanishedPercent: 99}, []string{"www/a"}, Candidate{Last: last}, "4 of the 4 files"},
+		{"there is no last release", half, []string{"z"}, Candidate{}, ""},
+		{"the last release is not to be had", half, []string{"z"}, Candidate{Last: digest.FromString("gone")}, ""},
+		{"required paths of its own", Rules{RequirePaths: []string{"/d/e", "d/", "/a"}}, []string{"a", "d/e"}, Candidate{}, ""},
+		{"one of them beside it", Rules{RequirePaths: []string{"/a", "/roar/x"}}, []string{"a"}, Candidate{Beside: []digest.Digest{digest.FromString("gone"), beside}}, ""},
+		{"nowhere", Rules{RequirePaths: []string{"/a", "/roar/x", "/y"}}, []string{"a"}, Candidate{}, "the view would lack what gate.requirePaths asks for: /roar/x, /y"},
+		{"a command that likes it", shell(`test "$(cat "$0/d/e")" = d/e`), []string{"d/e"}, Candidate{}, ""},
+		{"a command that does not", shell(`echo no "$(cat "$0/a")" here >&2; exit 3`), []string{"a"}, Candidate{}, "gate.command sh: exit status 3: no a here"},
+		{"a command that is not there", Rules{Command: []string{"/none"}, Timeout: time.Minute}, []string{"a"}, Candidate{}, "gate.command /none: "},
+		{"a command that takes too long", Rules{Command: []string{"sleep", "60", "#"}, Timeout: time.Millisecond}, []string{"a"}, Candidate{}, "it did not end within gate.timeout (1ms)"},
+		{"a command that talks", shell(`head -c 100000 /dev/zero | tr '\0' x; echo the end; exit 1`), []string{"a"}, Candidate{}, "xthe end"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			row.c.Staged, _ = staged(t, st, row.staged...)
+			err := row.rules.Judge(t.Context(), st, row.c)
+			if row.want == "" {
+				assert.NoError(t, err)
+				return
+			}
+			assert.ErrorContains(t, err, row.want)
+			assert.ErrorAs(t, err, new(*RefusedError))
+			assert.Less(t, len(err.Error()), maxOutput+100, "what a command says is kept in bounds")
+		})
+	}
+}
+
+// The end of the process is no judgement.
+func TestJudgeIsCutOff(t *testing.T) {
+	st := openStore(t)
+	tree, _ := staged(t, st, "a")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	rules := Rules{Command: []string{"false"}, Timeout: time.Minute}
+	err := rules.Judge(ctx, st, Candidate{Staged: tree})
+	assert.ErrorIs(t, err, context.Canceled)
+	assert.NotErrorAs(t, err, new(*RefusedError))
+}
+
+func TestLayersAreOfWhatIsFollowed(t *testing.T) {
+	st := openStore(t)
+	follow := func(source, tag string) digest.Digest {
+		layer := held(t, st, source, tag)
+		r := store.Release{Source: source, Tag: tag, Manifest: digest.FromString(source + tag), Layer: layer}
+		require.NoError(t, st.Add(r))
+		_, err := st.Follow(source, []store.Contribution{{Tag: tag, Manifest: r.Manifest}})
+		require.NoError(t, err)
+		return layer
+	}
+	follow(store.ImportSource, "0.9.0") // the next one takes its place
+	imported := follow(store.ImportSource, "1.0.0")
+	pulled := follow("default", "2.0.0")
+	all := func(store.ReleaseKey) bool { return true }
+	assert.ElementsMatch(t, []digest.Digest{imported, pulled}, Layers(st, all))
+	require.NoError(t, st.Hold(*st.Served(), "test"))
+	newer := follow("default", "3.0.0")
+	assert.ElementsMatch(t, []digest.Digest{imported, newer}, Layers(st, all), "a pin does not last")
+	assert.Equal(t, []digest.Digest{newer}, Layers(st, func(k store.ReleaseKey) bool { return k.Source == "default" }))
+}

@@ -1,0 +1,45 @@
+package poller
+
+import (
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+
+	"github.com/specman/specman/internal/store"
+	"github.com/specman/specman/internal/sync/selector"
+)
+
+// describe tells of a release what its tree, which is held already, says.
+func (s *pass) describe(r *store.Release, f *follow) error {
+	v, err := s.Store.AcquireTree(r.Layer)
+	if err != nil {
+		return err
+	}
+	defer v.Close()
+	r.Files, r.Bytes = v.Files()
+	_, r.Skipped = v.Skipped(0)
+	r.IndexVersion = s.indexVersion(f.Reference, func(name string) (io.ReadCloser, error) { return openIn(v, name) })
+	return nil
+}
+
+func (s *pass) indexVersion(tag string, open func(string) (io.ReadCloser, error)) string {
+	version, warnings := selector.HighestIndexVersion(open)
+	for _, w := range warnings {
+		s.log.Warn("The index of "+tag+" is read in part", "warning", w)
+	}
+	return version
+}
+
+// openIn opens a file of a view by its path.
+func openIn(v *store.View, name string) (io.ReadCloser, error) {
+	e, ok := v.Lookup(name)
+	if !ok || e.Kind != store.File {
+		return nil, fmt.Errorf("open %q: %w", name, fs.ErrNotExist)
+	}
+	f, err := v.Open(e)
+	if err != nil {
+		return nil, err
+	}
+	return (*os.File)(f), nil
+}
