@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"strings"
@@ -14,6 +16,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 )
 
 // exchange writes raw bytes over TLS and reads until the server closes, or is
@@ -230,6 +233,35 @@ func (r *running) has(remote string) bool {
 		}
 	}
 	return false
+}
+
+// Idle connections must leave enough open files to read the tree with.
+func TestConnectionsFitIntoTheOpenFiles(t *testing.T) {
+	for _, c := range []struct {
+		wanted, accepted int
+		files            uint64
+		warned           bool
+	}{
+		{10_000, 10_000, 1 << 20, false},
+		{10_000, 10_000, math.MaxUint64, false},
+		{10_000, 480, 1024, true},
+		{480, 480, 1024, false},
+		{481, 480, 1024, true},
+		{10_000, 2, 20, true},
+		{1, 1, 20, false},
+		{0, 0, 1024, false},
+	} {
+		var log logBuffer
+		assert.Equal(t, c.accepted, connectionsWithin(c.wanted, c.files, slog.New(slog.NewTextHandler(&log, nil))), "%+v", c)
+		assert.Equal(t, c.warned, strings.Contains(log.String(), "ulimit -n"), "%+v", c)
+	}
+
+	var before unix.Rlimit
+	require.NoError(t, unix.Getrlimit(unix.RLIMIT_NOFILE, &before))
+	require.NoError(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 1024, Max: before.Max}))
+	t.Cleanup(func() { require.NoError(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &before)) })
+	r := start(t, openStore(t), func(o *Options) { o.MaxConnections = 10_000 })
+	assert.Equal(t, 480, r.opts.MaxConnections)
 }
 
 func TestMaxConnections(t *testing.T) {
