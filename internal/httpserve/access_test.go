@@ -161,10 +161,31 @@ func TestGivenCertificate(t *testing.T) {
 	assert.Equal(t, "first", name())
 	require.NoError(t, os.Symlink("..data/tls.crt", files.path("tls.crt")))
 
+	set(ca.server(t, "ended", time.Now().Add(-time.Minute)))
+	require.Eventually(t, func() bool { return strings.Contains(r.log.String(), "it has ended") }, 5*time.Second, 10*time.Millisecond)
+	assert.Equal(t, "first", name(), "one that has ended is no better than the one that has not")
+	assert.Equal(t, firstEnd.Unix(), r.notAfterMetric(t))
+
 	set(ca.server(t, "second", secondEnd))
 	require.Eventually(t, func() bool { return name() == "second" }, 5*time.Second, 10*time.Millisecond)
 	assert.Equal(t, secondEnd.Unix(), r.notAfterMetric(t))
 	assert.Equal(t, 200, r.ask(t, client, "GET", "/x.txt").StatusCode, "open connections go on")
+}
+
+// Before one that can be verified was ever given, one that has ended is what the
+// operator gave, and some clients do not look.
+func TestGivenCertificateHasEndedAtTheStart(t *testing.T) {
+	ca := newAuthority(t, "ca")
+	files := &secret{dir: t.TempDir()}
+	set := func(cert, key []byte) { files.set(t, map[string][]byte{"tls.crt": cert, "tls.key": key}) }
+	set(ca.server(t, "ended", time.Now().Add(-time.Hour)))
+	r := start(t, openStore(t), shortLimits(soon), func(o *Options) {
+		o.TLS.CertFile, o.TLS.KeyFile = files.path("tls.crt"), files.path("tls.key")
+	})
+	assert.Equal(t, "ended", r.presented(t).Subject.CommonName)
+	assert.Contains(t, r.log.String(), "the server certificate has ended")
+	set(ca.server(t, "ended too", time.Now().Add(-time.Minute)))
+	assert.Eventually(t, func() bool { return r.presented(t).Subject.CommonName == "ended too" }, 5*time.Second, 10*time.Millisecond)
 }
 
 func TestGivenCertificateIsBadAtTheStart(t *testing.T) {

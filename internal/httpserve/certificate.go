@@ -15,6 +15,7 @@ import (
 type certificate struct {
 	current atomic.Pointer[tls.Certificate]
 	files   *watched  // nil without files
+	given   bool      // current is from them; of the goroutine that checks them
 	made    *selfMade // the source without files, and the last resort with them
 	log     *slog.Logger
 }
@@ -46,11 +47,15 @@ func (c *certificate) load(contents [][]byte) error {
 		return err
 	}
 	if end := pair.Leaf.NotAfter; time.Now().After(end) {
+		if c.given && time.Now().Before(c.notAfter()) {
+			return fmt.Errorf("it has ended on %s, and the one in use has not", end.UTC().Format(time.RFC3339))
+		}
 		// Used all the same: it is what the operator gave, and clients that do
 		// not verify go on.
 		c.log.Warn("the server certificate has ended: replace it", "ended", end)
 	}
 	c.current.Store(&pair)
+	c.given = true
 	return nil
 }
 
