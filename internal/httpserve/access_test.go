@@ -1,6 +1,7 @@
 package httpserve
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -14,6 +15,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -338,6 +340,9 @@ func TestClientCA(t *testing.T) {
 		require.NoError(t, os.WriteFile(file, []byte("spoilt"), 0o644))
 		require.Eventually(t, func() bool { return strings.Contains(r.log.String(), "no PEM certificate") }, 5*time.Second, 10*time.Millisecond)
 		assert.NoError(t, get("one", ofOne), "the last good one stays")
+		require.NoError(t, os.WriteFile(file, slices.Concat(two.pem, one.pem[:len(one.pem)/2]), 0o644))
+		require.Eventually(t, func() bool { return strings.Contains(r.log.String(), "cut off") }, 5*time.Second, 10*time.Millisecond)
+		assert.NoError(t, get("one", ofOne), "half a bundle locks nobody out")
 		require.NoError(t, os.WriteFile(file, two.pem, 0o644))
 		require.Eventually(t, func() bool { return get("two", ofTwo) == nil }, 5*time.Second, 10*time.Millisecond)
 		assert.Error(t, get("one", ofOne), "a ticket does not outlive its CA")
@@ -359,6 +364,33 @@ func htpasswd(t *testing.T, lines ...string) []byte {
 		b.WriteString(user + ":" + strings.Replace(string(hash), "$2a$", "$2y$", 1) + "\n") // as Apache writes it
 	}
 	return []byte(b.String())
+}
+
+func TestBundlesAreReadWhole(t *testing.T) {
+	one, two := newAuthority(t, "one"), newAuthority(t, "two")
+	notDER := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("no DER")})
+	notBase64 := bytes.Replace(one.pem, []byte("\nMII"), []byte("\n!!!"), 1)
+	other := pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: []byte("list")})
+	for _, c := range []struct {
+		say, fault string
+		bundle     []byte
+	}{
+		{"one", "", one.pem},
+		{"two, and what is between them", "", slices.Concat([]byte("# one\n"), one.pem, other, []byte("\n# two\n"), two.pem, []byte("# end"))},
+		{"nothing", "no PEM certificate", nil},
+		{"something else", "no PEM certificate", other},
+		{"cut off", "of 2 certificates in it 1 are", slices.Concat(two.pem, one.pem[:len(one.pem)/2])},
+		{"no certificate in it", "certificate 1 of it", slices.Concat(notDER, two.pem)},
+		{"spoilt at the end", "of 2 certificates in it 1 are", slices.Concat(two.pem, notBase64)},
+		{"spoilt in between", "of 3 certificates in it 1 are", slices.Concat(two.pem, notBase64, two.pem)},
+	} {
+		_, err := parseBundle(c.bundle)
+		if c.fault == "" {
+			assert.NoError(t, err, c.say)
+		} else {
+			assert.ErrorContains(t, err, c.fault, c.say)
+		}
+	}
 }
 
 func TestHtpasswd(t *testing.T) {
