@@ -244,11 +244,11 @@ func TestConnectionsFitIntoTheOpenFiles(t *testing.T) {
 	}{
 		{10_000, 10_000, 1 << 20, false},
 		{10_000, 10_000, math.MaxUint64, false},
-		{10_000, 480, 1024, true},
-		{480, 480, 1024, false},
-		{481, 480, 1024, true},
-		{10_000, 2, 20, true},
-		{1, 1, 20, false},
+		{10_000, 10_000, 20_000, false},
+		{10_000, 512, 1024, true},
+		{512, 512, 1024, false},
+		{513, 512, 1024, true},
+		{10_000, 1, 1, true},
 		{0, 0, 1024, false},
 	} {
 		var log logBuffer
@@ -261,7 +261,7 @@ func TestConnectionsFitIntoTheOpenFiles(t *testing.T) {
 	require.NoError(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 1024, Max: before.Max}))
 	t.Cleanup(func() { require.NoError(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &before)) })
 	r := start(t, openStore(t), func(o *Options) { o.MaxConnections = 10_000 })
-	assert.Equal(t, 480, r.opts.MaxConnections)
+	assert.Equal(t, 512, r.opts.MaxConnections)
 }
 
 func TestMaxConnections(t *testing.T) {

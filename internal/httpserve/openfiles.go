@@ -7,19 +7,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// filesForOthers is how many open files are left for what is no connection and
-// no answer: the store, a sync, the ops port.
-const filesForOthers = 64
-
-// connectionsWithin bounds the connections by the files that the process may
-// have open, of which each takes one, and another one while a large file is
-// sent. Without it whoever opens enough connections and says nothing takes the
-// tree away from all: no file of the store could be opened any more.
+// connectionsWithin bounds the connections to half of the files that the process
+// may have open: the other half is for the large files that they are sent, and
+// for all that is no connection. Without it whoever opens enough connections and
+// says nothing takes the tree away from all: no file of the store could be
+// opened any more.
 func connectionsWithin(wanted int, files uint64, log *slog.Logger) int {
-	room := uint64(2) // some are always accepted
-	if files > filesForOthers+2*room {
-		room = (files - filesForOthers) / 2
-	}
+	room := max(files/2, 1)
 	if uint64(wanted) <= room { // 0 is a wish, too: no bound
 		return wanted
 	}
