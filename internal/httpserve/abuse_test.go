@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"strings"
@@ -14,11 +16,13 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 )
 
-// exchange writes raw bytes over TLS and reads until the server closes, or is
-// silent for a while.
-func exchange(t *testing.T, r *running, request string) (answer string, closed bool) {
+// exchange writes raw bytes over TLS and reads until the server closes, or has
+// given as many answers as are due and is then silent for a while. Where it is to
+// close it is waited for: a busy machine is no fault.
+func exchange(t *testing.T, r *running, request string, due int, closes bool) (answer string, closed bool) {
 	t.Helper()
 	c := r.dial(t, "http/1.1")
 	_, err := c.Write([]byte(request))
@@ -26,7 +30,11 @@ func exchange(t *testing.T, r *running, request string) (answer string, closed b
 	var got strings.Builder
 	buf := make([]byte, 64<<10)
 	for {
-		require.NoError(t, c.SetReadDeadline(time.Now().Add(500*time.Millisecond)))
+		patience := 20 * time.Second
+		if !closes && strings.Count(got.String(), "HTTP/1.") >= due {
+			patience = 500 * time.Millisecond
+		}
+		require.NoError(t, c.SetReadDeadline(time.Now().Add(patience)))
 		n, err := c.Read(buf)
 		got.Write(buf[:n])
 		var timeout net.Error
@@ -95,7 +103,7 @@ func TestRawRequests(t *testing.T) {
 	} {
 		t.Run(row.say, func(t *testing.T) {
 			t.Parallel()
-			got, closed := exchange(t, r, row.request)
+			got, closed := exchange(t, r, row.request, row.answers, row.closed)
 			_, status, _ := strings.Cut(got, " ")
 			assert.Equal(t, row.want, status[:min(3, len(status))], "%.200q", got)
 			assert.Equal(t, row.answers, strings.Count(got, "HTTP/1."), "%.1000q", got)
@@ -230,6 +238,35 @@ func (r *running) has(remote string) bool {
 		}
 	}
 	return false
+}
+
+// Idle connections must leave enough open files to read the tree with.
+func TestConnectionsFitIntoTheOpenFiles(t *testing.T) {
+	for _, c := range []struct {
+		wanted, accepted int
+		files            uint64
+		warned           bool
+	}{
+		{10_000, 10_000, 1 << 20, false},
+		{10_000, 10_000, math.MaxUint64, false},
+		{10_000, 10_000, 20_000, false},
+		{10_000, 512, 1024, true},
+		{512, 512, 1024, false},
+		{513, 512, 1024, true},
+		{10_000, 1, 1, true},
+		{0, 0, 1024, false},
+	} {
+		var log logBuffer
+		assert.Equal(t, c.accepted, connectionsWithin(c.wanted, c.files, slog.New(slog.NewTextHandler(&log, nil))), "%+v", c)
+		assert.Equal(t, c.warned, strings.Contains(log.String(), "ulimit -n"), "%+v", c)
+	}
+
+	var before unix.Rlimit
+	require.NoError(t, unix.Getrlimit(unix.RLIMIT_NOFILE, &before))
+	require.NoError(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 1024, Max: before.Max}))
+	t.Cleanup(func() { require.NoError(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &before)) })
+	r := start(t, openStore(t), func(o *Options) { o.MaxConnections = 10_000 })
+	assert.Equal(t, 512, r.opts.MaxConnections)
 }
 
 func TestMaxConnections(t *testing.T) {

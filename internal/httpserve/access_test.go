@@ -1,6 +1,7 @@
 package httpserve
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -14,6 +15,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -161,10 +163,31 @@ func TestGivenCertificate(t *testing.T) {
 	assert.Equal(t, "first", name())
 	require.NoError(t, os.Symlink("..data/tls.crt", files.path("tls.crt")))
 
+	set(ca.server(t, "ended", time.Now().Add(-time.Minute)))
+	require.Eventually(t, func() bool { return strings.Contains(r.log.String(), "it has ended") }, 5*time.Second, 10*time.Millisecond)
+	assert.Equal(t, "first", name(), "one that has ended is no better than the one that has not")
+	assert.Equal(t, firstEnd.Unix(), r.notAfterMetric(t))
+
 	set(ca.server(t, "second", secondEnd))
 	require.Eventually(t, func() bool { return name() == "second" }, 5*time.Second, 10*time.Millisecond)
 	assert.Equal(t, secondEnd.Unix(), r.notAfterMetric(t))
 	assert.Equal(t, 200, r.ask(t, client, "GET", "/x.txt").StatusCode, "open connections go on")
+}
+
+// Before one that can be verified was ever given, one that has ended is what the
+// operator gave, and some clients do not look.
+func TestGivenCertificateHasEndedAtTheStart(t *testing.T) {
+	ca := newAuthority(t, "ca")
+	files := &secret{dir: t.TempDir()}
+	set := func(cert, key []byte) { files.set(t, map[string][]byte{"tls.crt": cert, "tls.key": key}) }
+	set(ca.server(t, "ended", time.Now().Add(-time.Hour)))
+	r := start(t, openStore(t), shortLimits(soon), func(o *Options) {
+		o.TLS.CertFile, o.TLS.KeyFile = files.path("tls.crt"), files.path("tls.key")
+	})
+	assert.Equal(t, "ended", r.presented(t).Subject.CommonName)
+	assert.Contains(t, r.log.String(), "the server certificate has ended")
+	set(ca.server(t, "ended too", time.Now().Add(-time.Minute)))
+	assert.Eventually(t, func() bool { return r.presented(t).Subject.CommonName == "ended too" }, 5*time.Second, 10*time.Millisecond)
 }
 
 func TestGivenCertificateIsBadAtTheStart(t *testing.T) {
@@ -317,6 +340,9 @@ func TestClientCA(t *testing.T) {
 		require.NoError(t, os.WriteFile(file, []byte("spoilt"), 0o644))
 		require.Eventually(t, func() bool { return strings.Contains(r.log.String(), "no PEM certificate") }, 5*time.Second, 10*time.Millisecond)
 		assert.NoError(t, get("one", ofOne), "the last good one stays")
+		require.NoError(t, os.WriteFile(file, slices.Concat(two.pem, one.pem[:len(one.pem)/2]), 0o644))
+		require.Eventually(t, func() bool { return strings.Contains(r.log.String(), "cut off") }, 5*time.Second, 10*time.Millisecond)
+		assert.NoError(t, get("one", ofOne), "half a bundle locks nobody out")
 		require.NoError(t, os.WriteFile(file, two.pem, 0o644))
 		require.Eventually(t, func() bool { return get("two", ofTwo) == nil }, 5*time.Second, 10*time.Millisecond)
 		assert.Error(t, get("one", ofOne), "a ticket does not outlive its CA")
@@ -338,6 +364,33 @@ func htpasswd(t *testing.T, lines ...string) []byte {
 		b.WriteString(user + ":" + strings.Replace(string(hash), "$2a$", "$2y$", 1) + "\n") // as Apache writes it
 	}
 	return []byte(b.String())
+}
+
+func TestBundlesAreReadWhole(t *testing.T) {
+	one, two := newAuthority(t, "one"), newAuthority(t, "two")
+	notDER := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("no DER")})
+	notBase64 := bytes.Replace(one.pem, []byte("\nMII"), []byte("\n!!!"), 1)
+	other := pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: []byte("list")})
+	for _, c := range []struct {
+		say, fault string
+		bundle     []byte
+	}{
+		{"one", "", one.pem},
+		{"two, and what is between them", "", slices.Concat([]byte("# one\n"), one.pem, other, []byte("\n# two\n"), two.pem, []byte("# end"))},
+		{"nothing", "no PEM certificate", nil},
+		{"something else", "no PEM certificate", other},
+		{"cut off", "of 2 certificates in it 1 are", slices.Concat(two.pem, one.pem[:len(one.pem)/2])},
+		{"no certificate in it", "certificate 1 of it", slices.Concat(notDER, two.pem)},
+		{"spoilt at the end", "of 2 certificates in it 1 are", slices.Concat(two.pem, notBase64)},
+		{"spoilt in between", "of 3 certificates in it 1 are", slices.Concat(two.pem, notBase64, two.pem)},
+	} {
+		_, err := parseBundle(c.bundle)
+		if c.fault == "" {
+			assert.NoError(t, err, c.say)
+		} else {
+			assert.ErrorContains(t, err, c.fault, c.say)
+		}
+	}
 }
 
 func TestHtpasswd(t *testing.T) {
@@ -378,6 +431,9 @@ func TestHtpasswd(t *testing.T) {
 	require.NoError(t, os.WriteFile(file, []byte("ann:{SHA}2jmj7l5rSw0yVb/vlWAYkK/YBwk=\n"), 0o644))
 	require.Eventually(t, func() bool { return strings.Contains(r.log.String(), "not a bcrypt hash") }, 5*time.Second, 10*time.Millisecond)
 	assert.Equal(t, 200, login("ann", "one"), "the last good file stays")
+	require.NoError(t, os.WriteFile(file, []byte("# nobody\n"), 0o644))
+	require.Eventually(t, func() bool { return strings.Contains(r.log.String(), "no user in it") }, 5*time.Second, 10*time.Millisecond)
+	assert.Equal(t, 200, login("ann", "one"), "an empty one is none")
 	require.NoError(t, os.WriteFile(file, htpasswd(t, "ann:new"), 0o644))
 	require.Eventually(t, func() bool { return login("ann", "new") == 200 }, 5*time.Second, 10*time.Millisecond)
 	assert.Equal(t, 401, login("ann", "one"), "what was verified before is not remembered")

@@ -1,8 +1,10 @@
 package httpserve
 
 import (
+	"bytes"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -15,6 +17,7 @@ import (
 type certificate struct {
 	current atomic.Pointer[tls.Certificate]
 	files   *watched  // nil without files
+	given   bool      // current is from them; of the goroutine that checks them
 	made    *selfMade // the source without files, and the last resort with them
 	log     *slog.Logger
 }
@@ -46,11 +49,15 @@ func (c *certificate) load(contents [][]byte) error {
 		return err
 	}
 	if end := pair.Leaf.NotAfter; time.Now().After(end) {
+		if c.given && time.Now().Before(c.notAfter()) {
+			return fmt.Errorf("it has ended on %s, and the one in use has not", end.UTC().Format(time.RFC3339))
+		}
 		// Used all the same: it is what the operator gave, and clients that do
 		// not verify go on.
 		c.log.Warn("the server certificate has ended: replace it", "ended", end)
 	}
 	c.current.Store(&pair)
+	c.given = true
 	return nil
 }
 
@@ -90,15 +97,39 @@ func newClientCA(path string, log *slog.Logger) *clientCA {
 	ca := &clientCA{}
 	ca.pool.Store(x509.NewCertPool())
 	ca.watched = &watched{what: "client CA", paths: []string{path}, log: log, load: func(contents [][]byte) error {
-		pool := x509.NewCertPool()
-		if !pool.AppendCertsFromPEM(contents[0]) {
-			return errors.New("there is no PEM certificate in it")
+		pool, err := parseBundle(contents[0])
+		if err == nil {
+			ca.pool.Store(pool)
 		}
-		ca.pool.Store(pool)
-		return nil
+		return err
 	}}
 	_ = ca.check(true) // it reports by itself
 	return ca
+}
+
+// parseBundle reads a PEM bundle, all of it: a certificate that cannot be read
+// refuses the file, since to drop it would lock out its clients without a word.
+func parseBundle(bundle []byte) (*x509.CertPool, error) {
+	pool := x509.NewCertPool()
+	begun, read := bytes.Count(bundle, []byte("-----BEGIN CERTIFICATE-----")), 0
+	for block, rest := pem.Decode(bundle); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type != "CERTIFICATE" {
+			continue
+		}
+		read++
+		cert, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, fmt.Errorf("certificate %d of it: %w", read, err)
+		}
+		pool.AddCert(cert)
+	}
+	switch {
+	case read < begun: // package pem passes over what is none
+		return nil, fmt.Errorf("of %d certificates in it %d are cut off or no PEM", begun, begun-read)
+	case read == 0:
+		return nil, errors.New("there is no PEM certificate in it")
+	}
+	return pool, nil
 }
 
 // tlsConfig returns the configuration of all connections. Session tickets are

@@ -2,6 +2,7 @@ package httpserve
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"net/http"
@@ -9,7 +10,9 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/opencontainers/go-digest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -113,7 +116,7 @@ Vary: Accept
 	{"HEAD of nothing", "HEAD /nothing", "404\n\n"},
 
 	// Folders.
-	{"a folder without its slash", "GET /deep/er", "301\nLocation: /deep/er/\nCache-Control: no-cache\nSpecman-View: {view}"},
+	{"a folder without its slash", "GET /deep/er", "301\nLocation: /deep/er/\nCache-Control: no-cache\nSpecman-View: {view}\nSpecman-Release: 2.0.0"},
 	{"… HEAD too", "HEAD /deep/er", "301\nLocation: /deep/er/"},
 	{"… keeps the query", "GET /deep/er?a=b&c", "301\nLocation: /deep/er/?a=b&c"},
 	{"… goes to no other host", "GET //evil.com", "301\nLocation: /evil.com/"},
@@ -306,6 +309,35 @@ func TestConduct(t *testing.T) {
 			})
 		}
 	}
+}
+
+// Programs that read nginx's format find a date in each entry, also of an archive
+// that was made without dates (as `specman pack` makes them, and a tar writer that
+// is told none) and of a folder that has no entry of its own.
+func TestListingOfWhatHasNoDate(t *testing.T) {
+	s := openStore(t)
+	layer := digest.FromString("undated")
+	st, err := s.NewStaging(layer)
+	require.NoError(t, err)
+	require.NoError(t, st.Dir("dated", archiveDate))
+	require.NoError(t, st.Dir("implied", time.Time{}))
+	require.NoError(t, st.File("implied/x.txt", time.Unix(0, 0), 1, strings.NewReader("x")))
+	require.NoError(t, st.Publish())
+	manifest := digest.FromString("manifest")
+	require.NoError(t, s.Add(store.Release{Source: "default", Tag: "1.0.0", Manifest: manifest, Layer: layer, Fetched: time.Now()}))
+	follow(t, s, store.Contribution{Tag: "1.0.0", Manifest: manifest})
+	r := start(t, s)
+
+	dates := func(path string) (dates []string) {
+		var list []map[string]any
+		require.NoError(t, json.Unmarshal([]byte(r.ask(t, r.client(t, 1), "GET", path, "Accept: application/json").body), &list))
+		for _, entry := range list {
+			dates = append(dates, fmt.Sprint(entry["name"], ": ", entry["mtime"]))
+		}
+		return dates
+	}
+	assert.Equal(t, []string{"dated: Fri, 06 Dec 2024 12:43:14 GMT", "implied: Thu, 01 Jan 1970 00:00:00 GMT"}, dates("/"))
+	assert.Equal(t, []string{"x.txt: Thu, 01 Jan 1970 00:00:00 GMT"}, dates("/implied/"))
 }
 
 // checkAnswer holds an answer against a row's text.

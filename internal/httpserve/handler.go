@@ -136,6 +136,7 @@ func (s *Server) servePlace(a *answer, r *http.Request, at place, now time.Time)
 	case entry.Kind == store.File:
 		s.serveFile(a, r, at, name, entry, now)
 	case !at.path.folder:
+		a.Header()["Specman-Release"] = []string{at.view.Release(entry).Tag}
 		a.redirect(location(at.full, r.URL.RawQuery))
 	default:
 		index := strings.TrimPrefix(name+"/index.html", "/")

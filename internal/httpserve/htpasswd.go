@@ -6,6 +6,7 @@ import (
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -83,7 +84,14 @@ func parseHtpasswd(content []byte) (*passwords, error) {
 			highest, p.decoy = c, p.hashes[user]
 		}
 	}
-	return p, lines.Err()
+	if err := lines.Err(); err != nil {
+		return nil, err
+	}
+	if len(p.hashes) == 0 {
+		// As while it is being written; to lock everyone out, end the service.
+		return nil, errors.New("there is no user in it")
+	}
+	return p, nil
 }
 
 // allow says whether a request brings a user and the right password. An unknown

@@ -63,16 +63,21 @@ func childrenOf(view *store.View, folder store.Entry) []child {
 // the content's sha256 beside.
 type listed struct {
 	Name    string `json:"name"`
-	Type    string `json:"type"` // "file" or "directory"
-	ModTime string `json:"mtime,omitempty"`
+	Type    string `json:"type"`           // "file" or "directory"
+	ModTime string `json:"mtime"`          // the archive's
 	Size    *int64 `json:"size,omitempty"` // of a file
 	SHA256  string `json:"sha256,omitempty"`
 }
 
+// undated is the date of what has none: programs that read nginx's format find
+// one in each entry. It is what archives made without dates say themselves, those
+// of `specman pack` among them; a folder that is only implied has no other.
+var undated = time.Unix(0, 0).UTC().Format(http.TimeFormat)
+
 func listingJSON(view *store.View, folder store.Entry) []byte {
 	list := []listed{}
 	for _, c := range childrenOf(view, folder) {
-		l := listed{Name: c.name, Type: "directory"}
+		l := listed{Name: c.name, Type: "directory", ModTime: undated}
 		if !c.entry.ModTime.IsZero() {
 			l.ModTime = c.entry.ModTime.Format(http.TimeFormat)
 		}

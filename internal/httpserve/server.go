@@ -37,6 +37,7 @@ func New(opts Options) (*Server, error) {
 	if err := opts.complete(); err != nil {
 		return nil, err
 	}
+	opts.MaxConnections = connectionsWithin(opts.MaxConnections, openFiles(), opts.Logger)
 	s := &Server{
 		opts:   opts,
 		log:    opts.Logger,
