@@ -21,6 +21,7 @@ type answer struct {
 	request *http.Request
 	status  int
 	sent    int64
+	failed  bool // a Write did: of what it was given, some may still be read
 	// refuse is called in place of a status 412 or 416; what the caller writes
 	// after it is dropped.
 	refuse  func(status int)
@@ -54,6 +55,7 @@ func (a *answer) Write(p []byte) (int, error) {
 	}
 	n, err := a.ResponseWriter.Write(p)
 	a.sent += int64(n)
+	a.failed = a.failed || err != nil
 	return n, err
 }
 
@@ -65,7 +67,11 @@ func (a *answer) ReadFrom(r io.Reader) (sent int64, err error) {
 		pool = &blocksHTTP2
 	}
 	block := pool.Get().(*[]byte)
-	defer pool.Put(block)
+	defer func() {
+		if !a.failed { // see buffer.give
+			pool.Put(block)
+		}
+	}()
 	for {
 		n, readErr := r.Read(*block)
 		if n > 0 {

@@ -43,7 +43,7 @@ func (s *Server) serveFile(a *answer, r *http.Request, at place, name string, en
 			s.cannotRead(a, name, entry, err)
 			return
 		}
-		defer content.close()
+		defer func() { content.close(a.failed) }()
 		h["Content-Type"] = media.header
 		h["Accept-Ranges"] = acceptRanges
 		h["Repr-Digest"] = []string{reprDigest(&content.sum)}
@@ -56,9 +56,9 @@ func (s *Server) serveFile(a *answer, r *http.Request, at place, name string, en
 			modified = lastModified(entry.Since, now)
 		}
 		if isPlain {
-			a.sendWhole(content, modified)
+			a.sendWhole(&content, modified)
 		} else {
-			a.sendAsked(content, modified, form.size)
+			a.sendAsked(&content, modified, form.size)
 		}
 		return
 	}
