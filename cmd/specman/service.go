@@ -73,7 +73,8 @@ func storeOptions(cfg *config.Config, log *slog.Logger) store.Options {
 // run serves until ctx ends, or one of the servers fails. What is held is
 // served before any registry is asked.
 func (s *service) run(ctx context.Context) (err error) {
-	limitMemory(s.log)
+	limitMemory(s.cfg.HTTP.CacheBytes, s.log)
+	boundHeadroom(headroom(s.cfg.HTTP.CacheBytes))
 	s.measure()
 	opts := storeOptions(s.cfg, s.log)
 	opts.Registerer = s.metrics

@@ -21,6 +21,10 @@ type answer struct {
 	request *http.Request
 	status  int
 	sent    int64
+	failed  bool // a Write did: of what it was given, some may still be read
+	// values are where set puts them: a slice for each would be garbage of its own.
+	values [8]string
+	used   int
 	// refuse is called in place of a status 412 or 416; what the caller writes
 	// after it is dropped.
 	refuse  func(status int)
@@ -31,6 +35,17 @@ var _ io.ReaderFrom = (*answer)(nil)
 
 // Unwrap is for http.ResponseController.
 func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
+
+// set sets a header that has one value; the key must be in canonical form.
+func (a *answer) set(h http.Header, key, value string) {
+	if a.used == len(a.values) {
+		h[key] = []string{value}
+		return
+	}
+	a.values[a.used] = value
+	a.used++
+	h[key] = a.values[a.used-1 : a.used : a.used]
+}
 
 func (a *answer) WriteHeader(status int) {
 	if refuse := a.refuse; refuse != nil && (status == http.StatusPreconditionFailed || status == http.StatusRequestedRangeNotSatisfiable) {
@@ -54,6 +69,7 @@ func (a *answer) Write(p []byte) (int, error) {
 	}
 	n, err := a.ResponseWriter.Write(p)
 	a.sent += int64(n)
+	a.failed = a.failed || err != nil
 	return n, err
 }
 
@@ -65,7 +81,11 @@ func (a *answer) ReadFrom(r io.Reader) (sent int64, err error) {
 		pool = &blocksHTTP2
 	}
 	block := pool.Get().(*[]byte)
-	defer pool.Put(block)
+	defer func() {
+		if !a.failed { // see buffer.give
+			pool.Put(block)
+		}
+	}()
 	for {
 		n, readErr := r.Read(*block)
 		if n > 0 {

@@ -13,14 +13,19 @@ import (
 
 // content is the bytes of a form: a whole body in memory, or an open file.
 type content struct {
-	body []byte
-	file *os.File
-	sum  [sha256.Size]byte // of the bytes
+	body   []byte
+	buffer *buffer // where the body is, if it is one of the pool
+	file   *os.File
+	sum    [sha256.Size]byte // of the bytes
 }
 
-func (c *content) close() {
+// close ends the use of the content; unsent where a Write of it failed.
+func (c *content) close(unsent bool) {
 	if c.file != nil {
 		_ = c.file.Close() // nothing was written to it
+	}
+	if c.buffer != nil && !unsent {
+		c.buffer.give()
 	}
 }
 
@@ -28,55 +33,66 @@ func (c *content) close() {
 // between the choice of its ETag and the reading of its bytes.
 var errRemade = errors.New("the variant is another one by now")
 
-func (s *Server) open(view *store.View, entry store.Entry, form form) (*content, error) {
+func (s *Server) open(view *store.View, entry store.Entry, form form) (content, error) {
 	if form.size > maxCached {
-		c := &content{sum: entry.Sum}
-		var err error
-		if form.coding == variant.Identity {
-			c.file, err = view.Open(entry)
-		} else if c.file, c.sum, err = s.opts.Variants.Open(entry.Sum, form.coding); err == nil && variant.TagOf(c.sum) != form.tag {
-			c.close()
-			err = errRemade
-		}
-		return c, err
+		return s.openLarge(view, entry, form)
 	}
+	buffer := takeBuffer(form.size)
+	c := content{body: buffer.bytes[:form.size], buffer: buffer}
 	key := cacheKey{entry.Sum, form.coding, form.tag}
 	if s.cache != nil {
-		if hit, ok := s.cache.get(key); ok {
+		var hit bool
+		if c.sum, hit = s.cache.get(key, c.body); hit {
 			s.metrics.cacheHits.Inc()
-			return &content{body: hit.body, sum: hit.sum}, nil
+			return c, nil
 		}
 		s.metrics.cacheMisses.Inc()
 	}
-	read := &cached{sum: entry.Sum}
 	var err error
 	if form.coding == variant.Identity {
-		read.body, err = readChecked(view, entry)
-	} else if read.body, read.sum, err = s.opts.Variants.Read(entry.Sum, form.coding); err == nil && variant.TagOf(read.sum) != form.tag {
-		err = errRemade
+		c.sum, err = entry.Sum, readChecked(view, entry, c.body)
+	} else {
+		c.close(false)
+		c.buffer = nil
+		if c.body, c.sum, err = s.opts.Variants.Read(entry.Sum, form.coding); err == nil && variant.TagOf(c.sum) != form.tag {
+			err = errRemade
+		}
 	}
 	if err != nil {
-		return nil, err
+		c.close(false)
+		return content{}, err
 	}
 	if s.cache != nil {
-		s.cache.put(key, read)
+		s.cache.put(key, c.body, c.sum)
 	}
-	return &content{body: read.body, sum: read.sum}, nil
+	return c, nil
 }
 
-// readChecked reads a small file and holds it against its published sha256.
-func readChecked(view *store.View, entry store.Entry) ([]byte, error) {
+func (s *Server) openLarge(view *store.View, entry store.Entry, form form) (content, error) {
+	c := content{sum: entry.Sum}
+	var err error
+	if form.coding == variant.Identity {
+		c.file, err = view.Open(entry)
+	} else if c.file, c.sum, err = s.opts.Variants.Open(entry.Sum, form.coding); err == nil && variant.TagOf(c.sum) != form.tag {
+		c.close(false)
+		err = errRemade
+	}
+	return c, err
+}
+
+// readChecked reads a small file into body, which is of its size, and holds it
+// against its published sha256.
+func readChecked(view *store.View, entry store.Entry, body []byte) error {
 	f, err := view.Open(entry)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer f.Close()
-	body := make([]byte, entry.Size)
 	if _, err := io.ReadFull(f, body); err != nil {
-		return nil, fmt.Errorf("read %q: %w", f.Name(), err)
+		return fmt.Errorf("read %q: %w", f.Name(), err)
 	}
 	if sha256.Sum256(body) != entry.Sum {
-		return nil, fmt.Errorf("read %q: %w: its sha256 is not the published one", f.Name(), store.ErrDamaged)
+		return fmt.Errorf("read %q: %w: its sha256 is not the published one", f.Name(), store.ErrDamaged)
 	}
-	return body, nil
+	return nil
 }

@@ -2,6 +2,7 @@ package httpserve
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"errors"
 	"io"
 	"net/http"
@@ -17,14 +18,14 @@ func (s *Server) serveFile(a *answer, r *http.Request, at place, name string, en
 	h := a.Header()
 	media := typeOf(name)
 	h["Cache-Control"] = s.cacheControl(at)
-	h["Specman-Release"] = []string{at.view.Release(entry).Tag}
+	a.set(h, "Specman-Release", at.view.Release(entry).Tag)
 	form := identity(entry)
 	if s.opts.Variants != nil && media.text {
 		h["Vary"] = varyEncoding
 		form = s.chooseForm(r.Header["Accept-Encoding"], entry)
 	}
 	for {
-		h["Etag"] = []string{form.etag}
+		a.set(h, "Etag", form.etag)
 		isPlain, matches := plain(r, form.etag)
 		if matches {
 			a.WriteHeader(http.StatusNotModified)
@@ -43,22 +44,21 @@ func (s *Server) serveFile(a *answer, r *http.Request, at place, name string, en
 			s.cannotRead(a, name, entry, err)
 			return
 		}
-		defer content.close()
+		defer func() { content.close(a.failed) }()
 		h["Content-Type"] = media.header
 		h["Accept-Ranges"] = acceptRanges
-		h["Repr-Digest"] = []string{reprDigest(&content.sum)}
-		h["Content-Length"] = []string{strconv.FormatInt(form.size, 10)}
 		if form.coding != variant.Identity {
-			h["Content-Encoding"] = []string{form.coding.String()}
+			a.set(h, "Content-Encoding", form.coding.String())
 		}
 		var modified time.Time
 		if !at.versioned {
 			modified = lastModified(entry.Since, now)
 		}
+		a.describe(h, &content.sum, form.size, modified)
 		if isPlain {
-			a.sendWhole(content, modified)
+			a.sendWhole(&content)
 		} else {
-			a.sendAsked(content, modified, form.size)
+			a.sendAsked(&content, modified, form.size)
 		}
 		return
 	}
@@ -89,12 +89,28 @@ func (s *Server) cannotRead(a *answer, name string, entry store.Entry, err error
 	a.problem(http.StatusServiceUnavailable, detail)
 }
 
+// describe sets the headers that are written anew for each answer, from one
+// piece of text.
+func (a *answer) describe(h http.Header, sum *[sha256.Size]byte, size int64, modified time.Time) {
+	var space [128]byte
+	text := appendDigest(space[:0], sum)
+	digest := len(text)
+	text = strconv.AppendInt(text, size, 10)
+	length := len(text)
+	if !modified.IsZero() {
+		text = modified.AppendFormat(text, http.TimeFormat)
+	}
+	all := string(text)
+	a.set(h, "Repr-Digest", all[:digest])
+	a.set(h, "Content-Length", all[digest:length])
+	if !modified.IsZero() {
+		a.set(h, "Last-Modified", all[length:])
+	}
+}
+
 // sendWhole is the short way: one Write with its Content-Length for a small
 // body, blocks for a large one.
-func (a *answer) sendWhole(c *content, modified time.Time) {
-	if !modified.IsZero() {
-		a.Header()["Last-Modified"] = []string{modified.Format(http.TimeFormat)}
-	}
+func (a *answer) sendWhole(c *content) {
 	a.WriteHeader(http.StatusOK)
 	if a.request.Method == http.MethodHead {
 		return

@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
-	"fmt"
 	"time"
 
 	"github.com/specman/specman/internal/store"
@@ -52,11 +51,16 @@ func (s *Server) chooseForm(acceptEncoding []string, entry store.Entry) form {
 	v, _ := set.Get(best)
 	// With the content's sum before it, a tag that somebody made collide with
 	// another file's is of no use to him.
-	return form{coding: best, size: size, tag: v.Tag, etag: fmt.Sprintf(`"%x-%s-%x"`, entry.Sum[:16], best, v.Tag)}
+	var space [2 + sha256.Size + 2*len(v.Tag) + 8]byte
+	etag := append(hex.AppendEncode(append(space[:0], '"'), entry.Sum[:16]), '-')
+	etag = append(hex.AppendEncode(append(append(etag, best.String()...), '-'), v.Tag[:]), '"')
+	return form{coding: best, size: size, tag: v.Tag, etag: string(etag)}
 }
 
-func reprDigest(sum *[sha256.Size]byte) string {
-	return "sha-256=:" + base64.StdEncoding.EncodeToString(sum[:]) + ":"
+func reprDigest(sum *[sha256.Size]byte) string { return string(appendDigest(nil, sum)) }
+
+func appendDigest(text []byte, sum *[sha256.Size]byte) []byte {
+	return append(base64.StdEncoding.AppendEncode(append(text, "sha-256=:"...), sum[:]), ':')
 }
 
 // lastModified is the date that may be sent for content that is served here

@@ -65,7 +65,7 @@ func (s *Server) serve(a *answer, r *http.Request, now time.Time) {
 	view := s.opts.Views.Acquire()
 	if view != nil {
 		defer view.Close()
-		h["Specman-View"] = []string{view.ID()}
+		a.set(h, "Specman-View", view.ID())
 	}
 	if s.users != nil && !s.users.allow(r) {
 		h["Www-Authenticate"] = []string{`Basic realm="Specman", charset="UTF-8"`}

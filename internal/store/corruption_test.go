@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -110,6 +111,39 @@ func TestAnyHarmToTheNoteOfDamageIsFound(t *testing.T) {
 		}
 		tr.root.Close()
 	}
+}
+
+// What has the right checksum, and yet is not what write writes, is not read.
+func TestAnIndexThatNobodyWroteIsRefused(t *testing.T) {
+	const file = "\t1\t1\t6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b\n"
+	for body, why := range map[string]string{
+		"f\tb" + file + "f\ta" + file:                  "does not come after",
+		"f\ta" + file + "f\ta" + file:                  "does not come after",
+		"f\ta/b" + file:                                "lies in no folder",
+		"f\ta" + file + "f\ta/b" + file:                "lies in no folder",
+		"d\ta\t0\nd\tb\t0\nf\tc/d" + file:              "lies in no folder",
+		"a\ta\tb\n":                                    "no path of the tree",
+		"a\ta\ta\n":                                    "no path of the tree",
+		"a\ta\tb\na\tb\tc\nf\tc" + file:                "no path of the tree",
+		"f\ta\t1\t-1\t" + file[5:]:                     "bad size",
+		"f\ta\t1\t1\t6b\n":                             "bad sha256",
+		"f\ta" + file[:len(file)-2] + "x\n":            "bad sha256",
+		"f\ta" + file[:len(file)-1] + "\tmore\tmore\n": "too many columns",
+		"x\ta\n": "unknown line",
+		"d\t" + strings.Repeat("a", 1<<16) + "\t0\n": "too long",
+		"\n": "unknown line",
+	} {
+		_, err := parseIndex(seal([]byte(indexHeader + "\n" + body)))
+		require.ErrorIs(t, err, errIndex, "%q", body)
+		assert.ErrorContains(t, err, why, "%q", body)
+	}
+
+	x, err := parseIndex(seal([]byte(indexHeader + "\na\ta\td\na\ta/f\td/f\nd\td\t7\nf\td/f" + file)))
+	require.NoError(t, err, "an alias may come before what it shows")
+	assert.Equal(t, 2, x.files)
+	assert.EqualValues(t, 1, x.bytes)
+	assert.Equal(t, "d/f", x.path(x.records[1].real))
+	assert.Equal(t, Dir, x.records[0].kind)
 }
 
 func FuzzParseIndex(f *testing.F) {

@@ -2,13 +2,10 @@ package store
 
 import (
 	"bufio"
-	"bytes"
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -110,73 +107,6 @@ func (x *index) write(w io.Writer) error {
 	}
 	_, err := fmt.Fprintf(w, "sha256\t%x\n", sum.Sum(nil))
 	return err
-}
-
-// parseIndex reads what write wrote. It returns an error that wraps errIndex
-// for anything else, down to the last byte.
-func parseIndex(data []byte) (*index, error) {
-	lines, ok := unseal(data)
-	if !ok {
-		return nil, fmt.Errorf("%w: its checksum does not match", errIndex)
-	}
-	body, ok := bytes.CutPrefix(lines, []byte(indexHeader+"\n"))
-	if !ok {
-		return nil, fmt.Errorf("%w: it does not begin with %q", errIndex, indexHeader)
-	}
-	// From here on the bytes are those that were written: what follows guards
-	// against a mistake of this program, not of the disk.
-	b := newIndexBuilder(bytes.Count(body, []byte("\n")))
-	type alias struct{ name, target string }
-	var aliases []alias
-	for line := range strings.Lines(string(body)) {
-		f := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
-		for n := range f {
-			f[n] = unescape(f[n])
-		}
-		var err error
-		switch {
-		case f[0] == "d" && len(f) == 3:
-			err = b.dir(f[1], parseInt(f[2]))
-		case f[0] == "f" && len(f) == 5:
-			var sum [sha256.Size]byte
-			if len(f[4]) != hex.EncodedLen(len(sum)) {
-				err = errors.New("bad sha256")
-			} else if _, err = hex.Decode(sum[:], []byte(f[4])); err == nil {
-				err = b.file(f[1], parseInt(f[2]), parseInt(f[3]), sum)
-			}
-		case f[0] == "a" && len(f) == 3:
-			aliases = append(aliases, alias{f[1], f[2]})
-		case f[0] == "l" && len(f) == 4:
-			b.links = append(b.links, Link{Name: f[1], modTime: parseInt(f[2]), Target: f[3]})
-		case f[0] == "s" && len(f) == 3:
-			b.skipped = append(b.skipped, Skipped{Name: f[1], Reason: f[2]})
-		case f[0] == "n" && len(f) == 2:
-			b.skippedTotal = int(parseInt(f[1]))
-		default:
-			err = errors.New("unknown line")
-		}
-		if err != nil {
-			return nil, fmt.Errorf("%w: %q: %w", errIndex, line, err)
-		}
-	}
-	for _, a := range aliases {
-		if err := b.alias(a.name, a.target); err != nil {
-			return nil, fmt.Errorf("%w: %w", errIndex, err)
-		}
-	}
-	x, err := b.finish()
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errIndex, err)
-	}
-	return x, nil
-}
-
-func parseInt(s string) int64 {
-	n, err := strconv.ParseInt(s, 10, 64)
-	if err != nil {
-		return math.MinInt64
-	}
-	return n
 }
 
 // escape makes a path fit for a column: control characters and % become %XX.

@@ -9,9 +9,9 @@ import (
 	"strings"
 )
 
-// indexBuilder collects the paths of a tree, from an unpack or from an index
-// file, in any order; a later fact about a path replaces an earlier one.
-// It is not safe for concurrent use.
+// indexBuilder collects the paths of a tree while it is unpacked, in any order; a
+// later fact about a path replaces an earlier one. It is not safe for concurrent
+// use.
 type indexBuilder struct {
 	entries      map[string]*builderEntry
 	links        []Link

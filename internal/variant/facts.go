@@ -130,21 +130,29 @@ func (x *facts) remove(key uint64) {
 
 // replace puts all facts in place at once; of two with one key the last counts.
 func (x *facts) replace(all []fact) {
-	slices.SortStableFunc(all, func(a, b fact) int { return cmp.Compare(a.key, b.key) })
-	for shard := range x.shards {
-		n := 0
-		for n < len(all) && all[n].key>>56 == uint64(shard) {
-			n++
-		}
-		var next []fact
-		for m, f := range all[:n] {
-			if m+1 == n || all[m+1].key != f.key {
-				next = append(next, f)
+	var counts [len(x.shards)]int
+	for n := range all {
+		counts[all[n].key>>56]++
+	}
+	var shards [len(x.shards)][]fact
+	for n, count := range counts {
+		shards[n] = make([]fact, 0, count)
+	}
+	for _, f := range all {
+		n := f.key >> 56
+		shards[n] = append(shards[n], f)
+	}
+	for n, shard := range shards {
+		slices.SortStableFunc(shard, func(a, b fact) int { return cmp.Compare(a.key, b.key) })
+		used := 0
+		for m, f := range shard {
+			if m+1 == len(shard) || shard[m+1].key != f.key {
+				shard[used] = f
+				used++
 			}
 		}
-		next = slices.Clip(next)
-		x.shards[shard].Store(&next)
-		all = all[n:]
+		shard = shard[:used]
+		x.shards[n].Store(&shard)
 	}
 }
 

@@ -15,32 +15,53 @@ import (
 func (s *Store) Keep(needed func(sum [sha256.Size]byte) bool) error {
 	s.changing.Lock()
 	defer s.changing.Unlock()
-	kept := make(map[[sha256.Size]byte]Set)
+	// Mostly nothing has gone, as at a start. Then nothing is written, and what
+	// is known is not held a second time.
+	live, dead := 0, 0
 	err := readIndex(s.path("index"), func(sum [sha256.Size]byte, set Set) {
-		if needed(sum) {
-			kept[sum] = set
+		if needed(sum) && s.believes(newFact(sum, set)) {
+			live++
+		} else {
+			dead++
+		}
+	})
+	if err != nil {
+		return err
+	}
+	if dead > 0 || live != s.facts.len() {
+		if err := s.compact(needed); err != nil {
+			return err
+		}
+	}
+	return s.removeBut(needed)
+}
+
+// compact rewrites the index without the lines that are not needed, were
+// forgotten, or say again what another says.
+func (s *Store) compact(needed func(sum [sha256.Size]byte) bool) error {
+	var lines bytes.Buffer
+	var all []fact
+	seen := make(map[uint64]bool)
+	err := readIndex(s.path("index"), func(sum [sha256.Size]byte, set Set) {
+		f := newFact(sum, set)
+		if !seen[f.key] && needed(sum) && s.believes(f) {
+			seen[f.key] = true
+			lines.Write(formatLine(sum, set))
+			all = append(all, f)
 		}
 	})
 	if err != nil {
 		return err
 	}
 	// The index first: a file that it does not name does no harm, and goes
-	// with the next Keep.
-	var lines bytes.Buffer
-	all := make([]fact, 0, len(kept))
-	for sum, set := range kept {
-		lines.Write(formatLine(sum, set))
-		if f := newFact(sum, set); s.believes(f) {
-			all = append(all, f)
-		}
-	}
+	// with the next removeBut.
 	if err := s.replaceIndex(lines.Bytes()); err != nil {
 		return err
 	}
 	s.mu.Lock()
 	s.facts.replace(all)
 	s.mu.Unlock()
-	return s.removeBut(kept)
+	return nil
 }
 
 // believes says whether a fact of the index is still in use: not forgotten.
@@ -69,8 +90,9 @@ func (s *Store) replaceIndex(lines []byte) error {
 	return old.Close()
 }
 
-// removeBut removes all files of variants that are not among the kept.
-func (s *Store) removeBut(kept map[[sha256.Size]byte]Set) error {
+// removeBut removes all files of variants that are not needed, or of which
+// nothing is known.
+func (s *Store) removeBut(needed func(sum [sha256.Size]byte) bool) error {
 	var errs []error
 	folders, err := filepath.Glob(s.path("[0-9a-f][0-9a-f]"))
 	if err != nil {
@@ -81,7 +103,7 @@ func (s *Store) removeBut(kept map[[sha256.Size]byte]Set) error {
 		errs = append(errs, err)
 		for _, e := range entries {
 			sum, ok := sumOf(e.Name())
-			if _, keep := kept[sum]; !ok || !keep {
+			if _, known := s.Find(sum); !ok || !known || !needed(sum) {
 				path := filepath.Join(folder, e.Name())
 				s.large.Delete(path)
 				errs = append(errs, os.Remove(path))

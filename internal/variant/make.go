@@ -47,15 +47,17 @@ const syncEvery = 5 * time.Second
 func (s *Store) Make(ctx context.Context, files iter.Seq[File]) (err error) {
 	s.changing.Lock()
 	defer s.changing.Unlock()
-	m, err := s.newMaker(ctx)
-	if err != nil {
-		return err
-	}
+	var m *maker // none where nothing is to be made, as at most starts: it is some MiB
 	defer func() { err = errors.Join(err, s.index.Sync()) }()
 	synced := time.Now()
 	for f := range files {
 		if _, known := s.Find(f.Sum); known {
 			continue
+		}
+		if m == nil {
+			if m, err = s.newMaker(ctx); err != nil {
+				return err
+			}
 		}
 		if err := m.make(f); err != nil {
 			return err

@@ -57,6 +57,9 @@ func Open(opts Options) (*Store, error) {
 		return nil, fmt.Errorf("open the folder of variants: %w", err)
 	}
 	var all []fact
+	if info, err := os.Stat(s.path("index")); err == nil {
+		all = make([]fact, 0, int(info.Size())/shortestLine+1)
+	}
 	if err := readIndex(s.path("index"), func(sum [sha256.Size]byte, set Set) { all = append(all, newFact(sum, set)) }); err != nil {
 		return nil, err
 	}
@@ -97,7 +100,7 @@ func (s *Store) file(sum [sha256.Size]byte, c Coding) string {
 // sumOf is file backwards: the sum in a file's name.
 func sumOf(name string) (sum [sha256.Size]byte, ok bool) {
 	stem, _, _ := strings.Cut(name, ".")
-	return sum, parseHex(sum[:], stem)
+	return sum, parseHex(sum[:], []byte(stem))
 }
 
 // Find returns the variants of the content with that sha256; ok is false where
