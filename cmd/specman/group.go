@@ -147,8 +147,7 @@ func (g *sources) whyNothing() string {
 	for _, s := range g.Status() {
 		switch {
 		case len(s.Failures) > 0:
-			f := s.Failures[len(s.Failures)-1]
-			why = append(why, "the last sync failed at stage "+string(f.Stage)+"; specman status says why")
+			why = append(why, s.Failures[len(s.Failures)-1].Summary())
 		case s.Syncing:
 			why = append(why, "the first sync is under way")
 		}
@@ -156,5 +155,5 @@ func (g *sources) whyNothing() string {
 	if len(why) == 0 {
 		return "nothing was fetched or imported yet"
 	}
-	return strings.Join(why, "; ")
+	return strings.Join(why, "; ") + "; `specman status` says more"
 }
