@@ -36,6 +36,9 @@ func damageNotices(p *store.Snapshot) (notices []Notice) {
 			if damaged := p.View.Damaged(n); damaged > 0 {
 				add(repair, "%d files of %s (%s) are damaged on disk and not served from there", damaged, r.Tag, r.Manifest)
 			}
+			if p.View.FolderDamaged(n) {
+				add(repair, "the folder of %s (%s) is damaged on disk: a restart could not serve it", r.Tag, r.Manifest)
+			}
 		}
 	}
 	return notices

@@ -156,6 +156,23 @@ func TestDamageIsTold(t *testing.T) {
 	assert.Equal(t, 1, st.Served.Releases[0].Damaged)
 }
 
+func TestADamagedFolderIsTold(t *testing.T) {
+	r := newRig(t)
+	r.follow(r.hold("4.5.13", files{"a": "1"}))
+	indexes, err := filepath.Glob(filepath.Join(r.store.Dir(), "trees", "*", "index"))
+	require.NoError(t, err)
+	require.Len(t, indexes, 1)
+	require.NoError(t, os.Remove(indexes[0]))
+	_, err = r.store.Verify(t.Context(), store.VerifyOptions{})
+	require.NoError(t, err)
+
+	st := getJSON[Status](r, "/api/v1/status")
+	require.Len(t, st.Notices, 1)
+	assert.Contains(t, st.Notices[0].What, "the folder of 4.5.13")
+	assert.Contains(t, st.Notices[0].Cure, "specman verify --repair")
+	assert.Zero(t, st.Served.Releases[0].Damaged, "its files are as they were")
+}
+
 func TestReleases(t *testing.T) {
 	at := time.Now().UTC()
 	refusal := func(tag string, manifest store.Contribution, at time.Time) store.Refusal {
