@@ -13,6 +13,7 @@ import (
 	"github.com/specman/specman/internal/config"
 	"github.com/specman/specman/internal/ops"
 	"github.com/specman/specman/internal/store"
+	"github.com/specman/specman/internal/sync/importer"
 	"github.com/specman/specman/internal/sync/poller"
 )
 
@@ -102,11 +103,17 @@ func (a *app) syncHere(ctx context.Context, force bool) (map[string]poller.Outco
 	if err != nil {
 		return nil, err
 	}
+	var back []store.Release
+	if force {
+		if back, err = importer.TakeBack(st); err != nil {
+			return nil, err
+		}
+	}
 	outcomes := make(map[string]poller.Outcome)
 	for _, p := range group.all() {
 		outcomes[p.Name] = p.Once(ctx, force)
 	}
-	if len(outcomes) == 0 {
+	if len(outcomes) == 0 && len(back) == 0 {
 		return nil, withCure(errors.New("no source is configured"), "set source.repository")
 	}
 	_, err = st.GC(false)

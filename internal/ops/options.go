@@ -50,6 +50,10 @@ type Options struct {
 	// nothing can be imported.
 	Import func(ctx context.Context, body io.Reader, tag string) (importer.Result, error)
 
+	// TakeBack undoes the forgetting of all releases that are held; nil: nothing is
+	// ever taken back.
+	TakeBack func() ([]store.Release, error)
+
 	Gatherer   prometheus.Gatherer   // what /metrics shows; nil: nothing
 	Registerer prometheus.Registerer // nil: no metrics of its own
 	Logger     *slog.Logger          // nil: none
@@ -73,6 +77,9 @@ func (o *Options) complete() {
 	}
 	if o.Notices == nil {
 		o.Notices = func() []Notice { return nil }
+	}
+	if o.TakeBack == nil {
+		o.TakeBack = func() ([]store.Release, error) { return nil, nil }
 	}
 	if o.Replica == "" {
 		o.Replica = Replica()

@@ -173,6 +173,38 @@ func (s *Store) Forget(version string) (Release, error) {
 	return *r, nil
 }
 
+// TakeBack undoes Forget for all that is held: a vanished release is contributed
+// again where its source has brought nothing else under the tag, below the others
+// until the source's next Follow; an import, by who follows imports next. It serves
+// nothing, and returns what it took back.
+func (s *Store) TakeBack() ([]Release, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	next := s.state.Load().clone()
+	var back []Release
+	for _, r := range next.Releases {
+		if slices.Contains(next.Forgotten, r.Manifest) {
+			back = append(back, r)
+		}
+	}
+	if len(back) == 0 {
+		return nil, nil
+	}
+	slices.SortFunc(back, func(a, b Release) int { return b.Fetched.Compare(a.Fetched) })
+	if next.Following == nil {
+		next.Following = make(map[string][]Contribution)
+	}
+	for _, r := range back {
+		next.Forgotten = slices.DeleteFunc(next.Forgotten, func(d digest.Digest) bool { return d == r.Manifest })
+		next.event(time.Now(), "forget", r.Source, "took back %s (%s)", r.Tag, r.Manifest)
+		has := slices.ContainsFunc(next.Following[r.Source], func(c Contribution) bool { return c.Tag == r.Tag })
+		if r.Source != ImportSource && !has {
+			next.Following[r.Source] = append(slices.Clone(next.Following[r.Source]), Contribution{Tag: r.Tag, Manifest: r.Manifest, Reason: "taken back"})
+		}
+	}
+	return back, s.save(next)
+}
+
 // Unforget undoes Forget.
 func (s *Store) Unforget(manifest digest.Digest) error {
 	return s.change(func(next *state) {
