@@ -111,6 +111,7 @@ func TestHistoryOfAViewThatCameBack(t *testing.T) {
 	assert.Equal(t, []bool{false, true, false}, served())
 	st := getJSON[Status](r, "/api/v1/status")
 	assert.Equal(t, st.Served.Since, st.History[1].Since, "since it was rolled back to")
+	assert.Equal(t, "held there: rollback", st.Served.Releases[0].Reason, "nothing is followed that leads to it")
 }
 
 func TestAPinIsToldOnce(t *testing.T) {
