@@ -120,7 +120,7 @@ func (s *Store) Damaged(v *View, e Entry) {
 	nd := &v.nodes[e.node]
 	t := v.trees[nd.tree]
 	rec := t.records[nd.rec].real
-	if f, err := t.open(rec); err == nil {
+	if f, _, err := t.openFile(rec); err == nil {
 		defer f.Close()
 		if hashFile(f) == e.Sum {
 			return

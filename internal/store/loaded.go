@@ -12,7 +12,8 @@ import (
 // loadedTrees are the trees of the views that somebody holds: each is loaded
 // once and shared.
 type loadedTrees struct {
-	dir string
+	dir   string
+	found func(t *tree, rec int32) // of each tree; nil: nobody is told
 
 	mu    sync.Mutex
 	trees map[digest.Digest]*tree
@@ -35,6 +36,7 @@ func (l *loadedTrees) take(layer digest.Digest) (*tree, error) {
 		if t, err = openTree(l.dir, layer); err != nil {
 			return nil, err
 		}
+		t.found = l.found
 		l.trees[layer] = t
 	}
 	t.users++
@@ -150,7 +152,7 @@ func (t *tree) openContent(sum [sha256.Size]byte) (*os.File, bool) {
 			continue
 		}
 		// A hard link shares the damage: only bytes that are right count.
-		if f, err := t.open(int32(rec)); err == nil {
+		if f, _, err := t.openFile(int32(rec)); err == nil {
 			if hashFile(f) == sum {
 				return f, true
 			}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -109,4 +110,34 @@ func TestVerifyFindsWhatARestartWouldMiss(t *testing.T) {
 			check(t, openStore(t, dir))
 		})
 	}
+}
+
+// A large file is not in anybody's memory when it is sent, so it is read before.
+func TestALargeFileIsReadBeforeItIsServed(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir, func(o *Options) { o.Registerer = prometheus.NewRegistry() })
+	files := content{"large": strings.Repeat("0123456789", vouchFrom/10+1), "small": "s"}
+	follow(t, s, hold(t, s, "1.0.0", files))
+	open := func() error {
+		v := s.Acquire()
+		defer v.Close()
+		e, ok := v.Lookup("large")
+		require.True(t, ok)
+		f, err := v.Open(e)
+		if err == nil {
+			f.Close()
+		}
+		return err
+	}
+	require.NoError(t, open())
+	rot(t, dir, files, "large")
+	assert.ErrorIs(t, open(), ErrDamaged, "though it was right a moment ago")
+	assert.False(t, s.HasTree(layerFor(files)), "it is known by now")
+	assert.Equal(t, 1.0, testutil.ToFloat64(s.metrics.integrity))
+
+	hold(t, s, "0.9.0", content{"copy": files["large"]})
+	assert.Equal(t, files, served(t, s))
+	s.mend()
+	assert.True(t, s.HasTree(layerFor(files)))
+	assert.Equal(t, files, served(t, s))
 }

@@ -99,6 +99,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	s := &Store{dir: dir, log: opts.Logger, started: time.Now(), changed: make(chan struct{}, 1), orphans: make(map[digest.Digest]time.Time), claimed: make(map[ReleaseKey]bool)}
 	s.opts.Store(&opts)
 	s.loaded.init(dir)
+	s.loaded.found = func(t *tree, rec int32) { s.markDamaged(t, rec) }
 	if s.lock, err = lock(ctx, dir, opts.LockWait, s.log); err != nil {
 		return nil, err
 	}

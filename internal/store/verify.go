@@ -139,7 +139,7 @@ func (t *tree) check(rec int32) string {
 	if t.isDamaged(rec) {
 		return "it was found damaged before"
 	}
-	f, err := t.open(rec)
+	f, _, err := t.openFile(rec)
 	if err != nil {
 		return err.Error()
 	}
@@ -223,7 +223,7 @@ func (s *Store) refill(st *Staging, t *tree) error {
 
 func (s *Store) refillFile(st *Staging, t *tree, rec int32, modTime time.Time) error {
 	r, name := &t.records[rec], t.path(rec)
-	f, err := t.open(rec)
+	f, _, err := t.openFile(rec) // what it holds is summed up while it is written
 	if errors.Is(err, ErrDamaged) {
 		var ok bool
 		if f, ok = s.loaded.openCopy(r.sum); !ok {
