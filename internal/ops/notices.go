@@ -33,6 +33,10 @@ func damageNotices(p *store.Snapshot) (notices []Notice) {
 	}
 	if p.View != nil {
 		for n, r := range p.View.Releases() {
+			repair := repair
+			if r.Source == store.ImportSource { // no registry is asked for it
+				repair = "import it again with `specman import`"
+			}
 			if damaged := p.View.Damaged(n); damaged > 0 {
 				add(repair, "%d files of %s (%s) are damaged on disk and not served from there", damaged, r.Tag, r.Manifest)
 			}

@@ -157,6 +157,24 @@ func TestDamageIsTold(t *testing.T) {
 	assert.Equal(t, 1, st.Served.Releases[0].Damaged)
 }
 
+func TestDamageOfAnImportIsCuredByAnother(t *testing.T) {
+	r := newRig(t)
+	c := r.hold("4.5.13", files{"a": "1"}, func(r *store.Release) { r.Source = store.ImportSource })
+	_, err := r.store.Follow(store.ImportSource, []store.Contribution{c})
+	require.NoError(t, err)
+	trees, err := filepath.Glob(filepath.Join(r.store.Dir(), "trees", "*", "files", "a"))
+	require.NoError(t, err)
+	require.Len(t, trees, 1)
+	require.NoError(t, os.Remove(trees[0]))
+	_, err = r.store.Verify(t.Context(), store.VerifyOptions{})
+	require.NoError(t, err)
+
+	st := getJSON[Status](r, "/api/v1/status")
+	require.Len(t, st.Notices, 1)
+	assert.Contains(t, st.Notices[0].What, "1 files of 4.5.13")
+	assert.Contains(t, st.Notices[0].Cure, "specman import")
+}
+
 func TestADamagedFolderIsTold(t *testing.T) {
 	r := newRig(t)
 	r.follow(r.hold("4.5.13", files{"a": "1"}))

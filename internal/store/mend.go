@@ -65,6 +65,10 @@ func (m *mending) done(layer digest.Digest) {
 // a sync must bring.
 func (s *Store) mend() {
 	for _, layer := range s.mending.due() {
+		if s.HasTree(layer) { // a sync was faster
+			s.mending.done(layer)
+			continue
+		}
 		switch err := s.Repair(layer); {
 		case err == nil:
 			s.mending.done(layer)

@@ -41,6 +41,7 @@ func TestDamageIsMendedWhenWhatItLacksIsHeld(t *testing.T) {
 	require.NoError(t, err)
 	s.mend()
 	require.False(t, s.HasTree(layerFor(files)), "the content is nowhere")
+	assert.Empty(t, s.mending.due(), "it is not tried again before something changes")
 	require.NoError(t, s.Close())
 
 	s = openStore(t, dir)
