@@ -23,13 +23,14 @@ type sources struct {
 	log     *slog.Logger
 
 	mu      sync.Mutex
+	cfg     *config.Config
 	pollers []*poller.Poller
 	gone    []string      // names of sources whose pollers are to end
 	next    chan struct{} // closed when pollers have been replaced
 }
 
 func newSources(cfg *config.Config, st *store.Store, reg prometheus.Registerer, log *slog.Logger) (*sources, error) {
-	g := &sources{store: st, metrics: newSyncMetrics(reg, cfg), log: log, next: make(chan struct{})}
+	g := &sources{cfg: cfg, store: st, metrics: newSyncMetrics(reg, cfg), log: log, next: make(chan struct{})}
 	pollers, err := newPollers(cfg, st, g.metrics, log)
 	g.pollers = pollers
 	return g, err
@@ -84,7 +85,7 @@ func (g *sources) replace(cfg *config.Config) error {
 			g.gone = append(g.gone, p.Name)
 		}
 	}
-	g.pollers = pollers
+	g.cfg, g.pollers = cfg, pollers
 	close(g.next)
 	g.next = make(chan struct{})
 	return nil

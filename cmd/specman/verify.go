@@ -66,7 +66,7 @@ func (a *app) verifyHere(ctx context.Context, st *store.Store, repair bool) (ops
 		for _, p := range group.all() {
 			p.Once(ctx, false) // what it could not have is among what is left
 		}
-		return nil
+		return group.refetch(ctx)
 	}
 	return ops.VerifyStore(ctx, st, store.VerifyOptions{}, repair, fetch)
 }

@@ -34,8 +34,11 @@ func damageNotices(p *store.Snapshot) (notices []Notice) {
 	if p.View != nil {
 		for n, r := range p.View.Releases() {
 			repair := repair
-			if r.Source == store.ImportSource { // no registry is asked for it
+			switch {
+			case r.Source == store.ImportSource: // no registry is asked for it
 				repair = "import it again with `specman import`"
+			case !releaseOf(p, &r).Followed: // nor for what only a pin holds
+				repair = "`specman verify --repair` repairs it, from another tree or the registry"
 			}
 			if damaged := p.View.Damaged(n); damaged > 0 {
 				add(repair, "%d files of %s (%s) are damaged on disk and not served from there", damaged, r.Tag, r.Manifest)

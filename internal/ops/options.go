@@ -54,6 +54,9 @@ type Options struct {
 	// ever taken back.
 	TakeBack func() ([]store.Release, error)
 
+	// Refetch fetches damaged trees anew that a sync does not bring; nil: nothing does.
+	Refetch func(context.Context) error
+
 	Gatherer   prometheus.Gatherer   // what /metrics shows; nil: nothing
 	Registerer prometheus.Registerer // nil: no metrics of its own
 	Logger     *slog.Logger          // nil: none
@@ -80,6 +83,9 @@ func (o *Options) complete() {
 	}
 	if o.TakeBack == nil {
 		o.TakeBack = func() ([]store.Release, error) { return nil, nil }
+	}
+	if o.Refetch == nil {
+		o.Refetch = func(context.Context) error { return nil }
 	}
 	if o.Replica == "" {
 		o.Replica = Replica()

@@ -153,8 +153,16 @@ func TestDamageIsTold(t *testing.T) {
 	st := getJSON[Status](r, "/api/v1/status")
 	require.Len(t, st.Notices, 1)
 	assert.Contains(t, st.Notices[0].What, "1 files of 4.5.13")
-	assert.Contains(t, st.Notices[0].Cure, "specman verify --repair")
+	assert.Contains(t, st.Notices[0].Cure, "the next sync repairs it; `specman verify --repair`")
 	assert.Equal(t, 1, st.Served.Releases[0].Damaged)
+
+	// What only a pin holds, no sync brings.
+	require.NoError(t, r.store.Hold(*r.store.Served(), "pin"))
+	r.follow(r.hold("4.5.13", files{"a": "2"}))
+	st = getJSON[Status](r, "/api/v1/status")
+	assert.Contains(t, st.Notices[0].What, "1 files of 4.5.13")
+	assert.Contains(t, st.Notices[0].Cure, "specman verify --repair")
+	assert.NotContains(t, st.Notices[0].Cure, "sync")
 }
 
 func TestDamageOfAnImportIsCuredByAnother(t *testing.T) {
