@@ -16,7 +16,8 @@ func newForgetCommand(app *app) *cobra.Command {
 		GroupID: groupStore,
 		Long: `Take a vanished, imported or bad release out of the view. Its digest is remembered:
 it is neither served nor fetched again, even if the registry still has it, until
-` + "`specman sync --force`" + ` takes it back. The same tag at another digest is followed.
+` + "`specman sync --force`" + ` takes it back, from the registry or from what is still held.
+The same tag at another digest is followed.
 
 VERSION is a tag or a manifest digest. What is all that is served cannot be
 forgotten.`,

@@ -88,6 +88,13 @@ func TestImportIntoARunningService(t *testing.T) {
 		require.Equal(t, 0, got.status, got.stderr)
 		assert.Equal(t, "imported\n", service.fetch("/roar/a.txt"))
 	})
+	t.Run("take back, without a registry", func(t *testing.T) {
+		got := runWith(t, nil, "sync", "--force", "--store.dir="+folder)
+		require.Equal(t, 0, got.status, got.stderr)
+		assert.Equal(t, "a folder up\n", service.fetch("/www/roar/a.txt"))
+		got = runWith(t, nil, "sync", "--force", "--store.dir="+folder)
+		assert.Equal(t, 1, got.status, "there is nothing left to be taken back, and nothing to sync with")
+	})
 }
 
 type brokenPipe struct{}

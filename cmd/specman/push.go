@@ -42,7 +42,7 @@ beside the layout.`,
   specman serve --source.repository oci-layout:./registry`,
 		Args: exactly("DIR or FILE", "REF"),
 	}
-	force := cmd.Flags().Bool("force", false, "push a FILE also if `specman serve` would refuse it")
+	force := cmd.Flags().Bool("force", false, "push a FILE also if specman serve would refuse it")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		loaded, err := app.config()
 		if err != nil {

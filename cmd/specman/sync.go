@@ -13,6 +13,7 @@ import (
 	"github.com/specman/specman/internal/config"
 	"github.com/specman/specman/internal/ops"
 	"github.com/specman/specman/internal/store"
+	"github.com/specman/specman/internal/sync/importer"
 	"github.com/specman/specman/internal/sync/poller"
 )
 
@@ -109,11 +110,17 @@ func (a *app) syncHere(ctx context.Context, force bool) (result syncResult, err 
 	if err != nil {
 		return result, err
 	}
+	var back []store.Release
+	if force {
+		if back, err = importer.TakeBack(st); err != nil {
+			return result, err
+		}
+	}
 	result.Outcomes = make(map[string]poller.Outcome)
 	for _, p := range group.all() {
 		result.Outcomes[p.Name] = p.Once(ctx, force)
 	}
-	if len(result.Outcomes) == 0 {
+	if len(result.Outcomes) == 0 && len(back) == 0 {
 		return result, withCure(errors.New("no source is configured"), "set source.repository")
 	}
 	_, err = st.GC(false)

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -65,7 +66,7 @@ func (a *app) verifyHere(ctx context.Context, st *store.Store, repair bool) (ops
 		for _, p := range group.all() {
 			p.Once(ctx, false) // what it could not have is among what is left
 		}
-		return nil
+		return group.refetch(ctx)
 	}
 	return ops.VerifyStore(ctx, st, store.VerifyOptions{}, repair, fetch)
 }
@@ -73,11 +74,11 @@ func (a *app) verifyHere(ctx context.Context, st *store.Store, repair bool) (ops
 func (a *app) printVerify(r ops.VerifyResult) error {
 	w := &textWriter{out: a.stdout}
 	for _, d := range r.Left {
-		path := d.Path
-		if path == "" {
+		path := strconv.Quote(d.Path)
+		if d.Path == "" {
 			path = "the tree as a whole"
 		}
-		w.line("damaged: %q of %s (%s): %s", path, strings.Join(d.Tags, ", "), d.Layer, d.Reason)
+		w.line("damaged: %s of %s (%s): %s", path, strings.Join(d.Tags, ", "), d.Layer, d.Reason)
 	}
 	w.line("%s: %d trees, %d files, %s read; %d damaged, %d trees repaired, %d damaged files left",
 		r.Replica, r.Trees, r.Files, human.Bytes(r.Bytes), len(r.Damaged), r.Repaired, len(r.Left))

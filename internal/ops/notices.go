@@ -33,8 +33,18 @@ func damageNotices(p *store.Snapshot) (notices []Notice) {
 	}
 	if p.View != nil {
 		for n, r := range p.View.Releases() {
+			repair := repair
+			switch {
+			case r.Source == store.ImportSource: // no registry is asked for it
+				repair = "import it again with `specman import`"
+			case !releaseOf(p, &r).Followed: // nor for what only a pin holds
+				repair = "`specman verify --repair` repairs it, from another tree or the registry"
+			}
 			if damaged := p.View.Damaged(n); damaged > 0 {
 				add(repair, "%d files of %s (%s) are damaged on disk and not served from there", damaged, r.Tag, r.Manifest)
+			}
+			if p.View.FolderDamaged(n) {
+				add(repair, "the folder of %s (%s) is damaged on disk: a restart could not serve it", r.Tag, r.Manifest)
 			}
 		}
 	}

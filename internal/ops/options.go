@@ -49,6 +49,13 @@ type Options struct {
 	// Import puts an archive into the store; nil: nothing can be imported.
 	Import func(ctx context.Context, body io.Reader, r ImportRequest) (importer.Result, error)
 
+	// TakeBack undoes the forgetting of all releases that are held; nil: nothing is
+	// ever taken back.
+	TakeBack func() ([]store.Release, error)
+
+	// Refetch fetches damaged trees anew that a sync does not bring; nil: nothing does.
+	Refetch func(context.Context) error
+
 	Gatherer   prometheus.Gatherer   // what /metrics shows; nil: nothing
 	Registerer prometheus.Registerer // nil: no metrics of its own
 	Logger     *slog.Logger          // nil: none
@@ -72,6 +79,12 @@ func (o *Options) complete() {
 	}
 	if o.Notices == nil {
 		o.Notices = func() []Notice { return nil }
+	}
+	if o.TakeBack == nil {
+		o.TakeBack = func() ([]store.Release, error) { return nil, nil }
+	}
+	if o.Refetch == nil {
+		o.Refetch = func(context.Context) error { return nil }
 	}
 	if o.Replica == "" {
 		o.Replica = Replica()

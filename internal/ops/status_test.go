@@ -111,6 +111,7 @@ func TestHistoryOfAViewThatCameBack(t *testing.T) {
 	assert.Equal(t, []bool{false, true, false}, served())
 	st := getJSON[Status](r, "/api/v1/status")
 	assert.Equal(t, st.Served.Since, st.History[1].Since, "since it was rolled back to")
+	assert.Equal(t, "held there: rollback", st.Served.Releases[0].Reason, "nothing is followed that leads to it")
 }
 
 func TestAPinIsToldOnce(t *testing.T) {
@@ -152,8 +153,51 @@ func TestDamageIsTold(t *testing.T) {
 	st := getJSON[Status](r, "/api/v1/status")
 	require.Len(t, st.Notices, 1)
 	assert.Contains(t, st.Notices[0].What, "1 files of 4.5.13")
-	assert.Contains(t, st.Notices[0].Cure, "specman verify --repair")
+	assert.Contains(t, st.Notices[0].Cure, "the next sync repairs it; `specman verify --repair`")
 	assert.Equal(t, 1, st.Served.Releases[0].Damaged)
+
+	// What only a pin holds, no sync brings.
+	require.NoError(t, r.store.Hold(*r.store.Served(), "pin"))
+	r.follow(r.hold("4.5.13", files{"a": "2"}))
+	st = getJSON[Status](r, "/api/v1/status")
+	assert.Contains(t, st.Notices[0].What, "1 files of 4.5.13")
+	assert.Contains(t, st.Notices[0].Cure, "specman verify --repair")
+	assert.NotContains(t, st.Notices[0].Cure, "sync")
+}
+
+func TestDamageOfAnImportIsCuredByAnother(t *testing.T) {
+	r := newRig(t)
+	c := r.hold("4.5.13", files{"a": "1"}, func(r *store.Release) { r.Source = store.ImportSource })
+	_, err := r.store.Follow(store.ImportSource, []store.Contribution{c})
+	require.NoError(t, err)
+	trees, err := filepath.Glob(filepath.Join(r.store.Dir(), "trees", "*", "files", "a"))
+	require.NoError(t, err)
+	require.Len(t, trees, 1)
+	require.NoError(t, os.Remove(trees[0]))
+	_, err = r.store.Verify(t.Context(), store.VerifyOptions{})
+	require.NoError(t, err)
+
+	st := getJSON[Status](r, "/api/v1/status")
+	require.Len(t, st.Notices, 1)
+	assert.Contains(t, st.Notices[0].What, "1 files of 4.5.13")
+	assert.Contains(t, st.Notices[0].Cure, "specman import")
+}
+
+func TestADamagedFolderIsTold(t *testing.T) {
+	r := newRig(t)
+	r.follow(r.hold("4.5.13", files{"a": "1"}))
+	indexes, err := filepath.Glob(filepath.Join(r.store.Dir(), "trees", "*", "index"))
+	require.NoError(t, err)
+	require.Len(t, indexes, 1)
+	require.NoError(t, os.Remove(indexes[0]))
+	_, err = r.store.Verify(t.Context(), store.VerifyOptions{})
+	require.NoError(t, err)
+
+	st := getJSON[Status](r, "/api/v1/status")
+	require.Len(t, st.Notices, 1)
+	assert.Contains(t, st.Notices[0].What, "the folder of 4.5.13")
+	assert.Contains(t, st.Notices[0].Cure, "specman verify --repair")
+	assert.Zero(t, st.Served.Releases[0].Damaged, "its files are as they were")
 }
 
 func TestReleases(t *testing.T) {

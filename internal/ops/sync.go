@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/specman/specman/internal/store"
 	"github.com/specman/specman/internal/sync/poller"
 )
 
@@ -29,11 +30,21 @@ func (s *Server) postSync(w http.ResponseWriter, r *http.Request) {
 		s.problem(w, http.StatusBadRequest, "%v", err)
 		return
 	}
-	if len(s.opts.Pollers()) == 0 {
+	var back []store.Release
+	if force {
+		if back, err = s.opts.TakeBack(); err != nil {
+			s.refuse(w, err)
+			return
+		}
+	}
+	if len(s.opts.Pollers()) == 0 && len(back) == 0 {
 		s.problem(w, http.StatusConflict, "there is nothing to sync with: no repository is configured (source.repository)")
 		return
 	}
 	s.log.Info("A sync was asked for", "by", caller(r), "force", force)
+	for _, r := range back {
+		s.log.Info("What was forgotten is taken back", "tag", r.Tag, "source", r.Source, "manifest", r.Manifest)
+	}
 	if wait {
 		lasting(func(w http.ResponseWriter, r *http.Request) { s.syncAndTell(w, r, force) })(w, r)
 		return

@@ -50,7 +50,7 @@ func CollectGarbage(s Keeper, dryRun bool) (GCResult, error) {
 }
 
 // VerifyStore checks all files of a store, and with repair makes whole what is
-// damaged: from other trees, else by fetch, which syncs with the sources.
+// damaged: from other trees, else by fetch, which asks the sources.
 func VerifyStore(ctx context.Context, s Keeper, opts store.VerifyOptions, repair bool, fetch func(context.Context) error) (VerifyResult, error) {
 	report, err := s.Verify(ctx, opts)
 	result := VerifyResult{Replica: Replica(), VerifyReport: report, Left: list(report.Damaged)}
@@ -135,8 +135,10 @@ func (s *Server) postVerify(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	fetch := func(ctx context.Context) error {
-		_, err := s.syncAll(ctx, false)
-		return err
+		if _, err := s.syncAll(ctx, false); err != nil {
+			return err
+		}
+		return s.opts.Refetch(ctx)
 	}
 	result, err := VerifyStore(r.Context(), s.opts.Store, store.VerifyOptions{}, repair, fetch)
 	if err != nil {

@@ -70,6 +70,7 @@ func (s *Store) markDamaged(t *tree, records ...int32) {
 			"cure", "the next sync fetches the tree anew; `specman verify --repair` does it now")
 	}
 	t.damaged.Store(&damaged)
+	s.harmed(t.layer)
 	if !s.loaded.named(t) {
 		return // a repaired tree has its name by now, or none: the note would be of another
 	}
@@ -83,13 +84,43 @@ func (s *Store) markDamaged(t *tree, records ...int32) {
 	}
 }
 
+// checkFolder says whether the folder of a held tree is what a restart would need:
+// what is read from it is mostly in memory by now.
+func (s *Store) checkFolder(t *tree) error {
+	again, err := openTree(s.dir, t.layer)
+	if err == nil {
+		return again.root.Close()
+	}
+	if !s.loaded.named(t) {
+		return nil // a repaired tree has its name by now, or none
+	}
+	return err
+}
+
+// markFolder has the tree of a damaged folder made or fetched anew. Its index is in
+// memory, so that what is left of its files goes on being served.
+func (s *Store) markFolder(t *tree, why error) {
+	s.mu.Lock()
+	known := !t.whole()
+	if !known {
+		t.damaged.Store(&map[int32]bool{})
+	}
+	s.mu.Unlock()
+	if !known {
+		s.metrics.damaged()
+		s.log.Error("The folder of a tree is damaged; its files are served for as long as this process runs", "tree", t.layer, "error", why,
+			"cure", "the next sync fetches the tree anew; `specman verify --repair` does it now")
+	}
+	s.harmed(t.layer)
+}
+
 // Damaged tells the store that what it gave for an entry is not what the index
 // says. It looks itself, and keeps the file from being served if that is so.
 func (s *Store) Damaged(v *View, e Entry) {
 	nd := &v.nodes[e.node]
 	t := v.trees[nd.tree]
 	rec := t.records[nd.rec].real
-	if f, err := t.open(rec); err == nil {
+	if f, _, err := t.openFile(rec); err == nil {
 		defer f.Close()
 		if hashFile(f) == e.Sum {
 			return

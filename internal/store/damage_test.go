@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"os"
@@ -149,10 +150,24 @@ func TestDamagedState(t *testing.T) {
 		s := openStore(t, dir)
 		assert.True(t, s.HasTree(layerFor(files)), "the next sync finds the tree without a download")
 	})
-	t.Run("of a newer Specman", func(t *testing.T) {
-		dir := prepare(t)
-		require.NoError(t, os.WriteFile(filepath.Join(dir, "state.json"), []byte(`{"format": 99}`), 0o644))
-		_, err := Open(context.Background(), Options{Dir: dir})
-		assert.ErrorIs(t, err, ErrNewer)
-	})
+	for name, newer := range map[string]func(ours []byte) []byte{
+		"of a newer Specman": func([]byte) []byte { return []byte(`{"format": 99}`) },
+		"of a newer Specman that seals it in its own way": func(ours []byte) []byte {
+			return bytes.Replace(ours, []byte(`"format": 1`), []byte(`"format": 2`), 1)
+		},
+		"of a newer Specman whose fields are others": func([]byte) []byte { return []byte(`{"format": 2, "releases": {}}`) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := prepare(t)
+			path := filepath.Join(dir, "state.json")
+			ours, err := os.ReadFile(path)
+			require.NoError(t, err)
+			require.NoError(t, os.WriteFile(path, newer(ours), 0o644))
+			_, err = Open(context.Background(), Options{Dir: dir})
+			assert.ErrorIs(t, err, ErrNewer)
+			kept, err := os.ReadFile(path)
+			require.NoError(t, err)
+			assert.Equal(t, newer(ours), kept, "it is left alone")
+		})
+	}
 }

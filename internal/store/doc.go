@@ -23,7 +23,8 @@
 //   - Start and recovery run the code of every day.
 //
 // A folder of a tree may hold a file "damaged" beside "index": the paths whose
-// files are not what was published, and which are not served (damage.go).
+// files are not what was published, and which are not served (damage.go) until the
+// tree is made anew from others (mend.go) or fetched again.
 //
 // The package knows nothing of registries, archives or HTTP.
 package store

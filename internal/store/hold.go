@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -88,14 +89,19 @@ func (s *Store) holds(st *state, h ViewRecord) bool {
 
 // Hold serves a view that Target found and stays there: what sources contribute
 // from then on is held but not served, until Unpin. Reason says, for people,
-// what was asked for. To hold the served view itself is no error here.
+// what was asked for; it begins with rollback or pin, and so does the history tell
+// it. To hold the served view itself is no error here.
 func (s *Store) Hold(target ViewRecord, reason string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	next := s.state.Load().clone()
 	now := time.Now()
 	next.Pin = &Pin{View: target.ID, Number: target.Number, Since: now.UTC(), Reason: reason}
-	next.event(now, "pin", "", "%s: holding %s", reason, target.ID)
+	kind := "pin"
+	if strings.HasPrefix(reason, "rollback") {
+		kind = "rollback"
+	}
+	next.event(now, kind, "", "%s: holding %s", reason, target.ID)
 	if _, err := s.serve(next, target.Releases); err != nil {
 		return fmt.Errorf("hold view %s: %w", target.ID, err)
 	}
@@ -171,6 +177,38 @@ func (s *Store) Forget(version string) (Release, error) {
 		return Release{}, fmt.Errorf("forget %s: %w", cmp.Or(r.Tag, version), err)
 	}
 	return *r, nil
+}
+
+// TakeBack undoes Forget for all that is held: a vanished release is contributed
+// again where its source has brought nothing else under the tag, below the others
+// until the source's next Follow; an import, by who follows imports next. It serves
+// nothing, and returns what it took back.
+func (s *Store) TakeBack() ([]Release, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	next := s.state.Load().clone()
+	var back []Release
+	for _, r := range next.Releases {
+		if slices.Contains(next.Forgotten, r.Manifest) {
+			back = append(back, r)
+		}
+	}
+	if len(back) == 0 {
+		return nil, nil
+	}
+	slices.SortFunc(back, func(a, b Release) int { return b.Fetched.Compare(a.Fetched) })
+	if next.Following == nil {
+		next.Following = make(map[string][]Contribution)
+	}
+	for _, r := range back {
+		next.Forgotten = slices.DeleteFunc(next.Forgotten, func(d digest.Digest) bool { return d == r.Manifest })
+		next.event(time.Now(), "forget", r.Source, "took back %s (%s)", r.Tag, r.Manifest)
+		has := slices.ContainsFunc(next.Following[r.Source], func(c Contribution) bool { return c.Tag == r.Tag })
+		if r.Source != ImportSource && !has {
+			next.Following[r.Source] = append(slices.Clone(next.Following[r.Source]), Contribution{Tag: r.Tag, Manifest: r.Manifest, Reason: "taken back"})
+		}
+	}
+	return back, s.save(next)
 }
 
 // Unforget undoes Forget.

@@ -56,6 +56,25 @@ func TestRollbackStepsBackAndHolds(t *testing.T) {
 	assert.Equal(t, content{"f": "3"}, served(t, s), "the views of before the pins, in their order")
 }
 
+func TestTheHistoryTellsARollbackFromAPin(t *testing.T) {
+	s := openStore(t, t.TempDir())
+	follow(t, s, hold(t, s, "1.0.0", content{"f": "1"}))
+	follow(t, s, hold(t, s, "2.0.0", content{"f": "2"}))
+	before, err := s.Target("", false)
+	require.NoError(t, err)
+	require.NoError(t, s.Hold(before, "rollback, by somebody"))
+	require.NoError(t, s.Hold(*s.Served(), "pin, by somebody"))
+	_, err = s.Unpin()
+	require.NoError(t, err)
+	var kinds []string
+	for _, e := range s.Events() {
+		if e.Kind != "release" && e.Kind != "swap" {
+			kinds = append(kinds, e.Kind)
+		}
+	}
+	assert.Equal(t, []string{"rollback", "pin", "unpin"}, kinds)
+}
+
 func TestHoldAlone(t *testing.T) {
 	s := openStore(t, t.TempDir())
 	top, low := hold(t, s, "2.0.0", content{"f": "2"}), hold(t, s, "1.0.0", content{"f": "1", "g": "1"})

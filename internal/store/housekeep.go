@@ -15,8 +15,9 @@ const (
 	scrubRate = 16 << 20
 )
 
-// Housekeep removes what retention no longer holds, measures the store and,
-// every Options.ScrubInterval, reads and checks all files, until ctx ends.
+// Housekeep removes what retention no longer holds, measures the store, makes
+// damaged trees whole from others and, every Options.ScrubInterval, reads and
+// checks all files, until ctx ends.
 func (s *Store) Housekeep(ctx context.Context) {
 	tick := time.NewTicker(housekeepInterval)
 	defer tick.Stop()
@@ -29,6 +30,7 @@ func (s *Store) Housekeep(ctx context.Context) {
 		}
 		s.keepSpare()
 		s.scrubIfDue(ctx)
+		s.mend()
 		select {
 		case <-ctx.Done():
 			return

@@ -3,6 +3,7 @@ package store
 import (
 	"crypto/sha256"
 	"os"
+	"path/filepath"
 	"sync"
 
 	"github.com/opencontainers/go-digest"
@@ -11,10 +12,14 @@ import (
 // loadedTrees are the trees of the views that somebody holds: each is loaded
 // once and shared.
 type loadedTrees struct {
-	dir string
+	dir   string
+	found func(t *tree, rec int32) // of each tree; nil: nobody is told
 
 	mu    sync.Mutex
 	trees map[digest.Digest]*tree
+
+	searching sync.Mutex                 // one search through the disk at a time
+	lacking   map[[sha256.Size]byte]bool // content that no tree on disk has, guarded by searching
 }
 
 func (l *loadedTrees) init(dir string) {
@@ -31,6 +36,7 @@ func (l *loadedTrees) take(layer digest.Digest) (*tree, error) {
 		if t, err = openTree(l.dir, layer); err != nil {
 			return nil, err
 		}
+		t.found = l.found
 		l.trees[layer] = t
 	}
 	t.users++
@@ -82,24 +88,75 @@ func (l *loadedTrees) inUse(layer digest.Digest) bool {
 	return l.trees[layer] != nil
 }
 
-// openCopy opens a file with the same content in another loaded tree. It is the
-// way out when a file is damaged, so it may take its time.
-func (l *loadedTrees) openCopy(sum [sha256.Size]byte, but *tree) (*os.File, bool) {
+// openCopy opens a file with the same content in another tree, or elsewhere in the
+// same one: in memory, else on disk. It is the way out when a file is damaged, so it
+// may take its time.
+func (l *loadedTrees) openCopy(sum [sha256.Size]byte) (*os.File, bool) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	for _, t := range l.trees {
-		for rec := range t.records {
-			r := &t.records[rec]
-			if r.kind != File || r.sum != sum || r.real != int32(rec) || t == but && t.isDamaged(int32(rec)) {
-				continue
+		if f, ok := t.openContent(sum); ok {
+			l.mu.Unlock()
+			return f, true
+		}
+	}
+	l.mu.Unlock()
+	return l.searchDisk(sum)
+}
+
+// searchDisk opens a file with a content in a tree that nobody has loaded. What was
+// not found is not searched for again, however often a client asks.
+func (l *loadedTrees) searchDisk(sum [sha256.Size]byte) (*os.File, bool) {
+	l.searching.Lock()
+	defer l.searching.Unlock()
+	if l.lacking[sum] {
+		return nil, false
+	}
+	entries, err := os.ReadDir(filepath.Join(l.dir, treesFolder))
+	if err != nil {
+		return nil, false
+	}
+	for _, e := range entries {
+		layer, ok := layerOf(e.Name())
+		if !ok || l.inUse(layer) {
+			continue
+		}
+		t, err := openTree(l.dir, layer)
+		if err != nil {
+			continue
+		}
+		f, ok := t.openContent(sum)
+		t.root.Close()
+		if ok {
+			return f, true
+		}
+	}
+	if l.lacking == nil {
+		l.lacking = make(map[[sha256.Size]byte]bool)
+	}
+	l.lacking[sum] = true
+	return nil, false
+}
+
+// forgetLacking has the disk searched again: there is something new.
+func (l *loadedTrees) forgetLacking() {
+	l.searching.Lock()
+	defer l.searching.Unlock()
+	clear(l.lacking)
+}
+
+// openContent opens a file of the tree that has a content.
+func (t *tree) openContent(sum [sha256.Size]byte) (*os.File, bool) {
+	for rec := range t.records {
+		r := &t.records[rec]
+		if r.kind != File || r.sum != sum || r.real != int32(rec) {
+			continue
+		}
+		// A hard link shares the damage: only bytes that are right count.
+		if f, _, err := t.openFile(int32(rec)); err == nil {
+			if hashFile(f) == sum {
+				return f, true
 			}
-			// A hard link shares the damage: only bytes that are right count.
-			if f, err := t.open(int32(rec)); err == nil {
-				if hashFile(f) == sum {
-					return f, true
-				}
-				f.Close()
-			}
+			f.Close()
 		}
 	}
 	return nil, false

@@ -162,3 +162,10 @@ func (v *View) Damaged(release int) int {
 	}
 	return 0
 }
+
+// FolderDamaged says whether the folder of a release's tree, by its place in
+// Releases, lacks what a restart would need, though its files can be read.
+func (v *View) FolderDamaged(release int) bool {
+	damaged := v.trees[release].damaged.Load()
+	return damaged != nil && len(*damaged) == 0
+}

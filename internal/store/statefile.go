@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math/bits"
 	"os"
 	"path/filepath"
 )
@@ -35,7 +36,11 @@ func sumLine(data []byte) string { return fmt.Sprintf("%s%x\"\n}\n", sumField, s
 // ErrNewer for the file of a newer Specman, and errState for anything else.
 func parseState(data []byte) (*state, error) {
 	cut := bytes.LastIndex(data, []byte(sumField))
-	if cut >= 0 && string(data[cut:]) != sumLine(data[:cut]) {
+	sealed := cut >= 0 && string(data[cut:]) == sumLine(data[:cut])
+	if format := formatOf(data); format > stateFormat && (sealed || !oneBitFromOurs(format)) {
+		return nil, fmt.Errorf("%w (format %d, this one knows %d): run the newer version, or give this one an empty store.dir", ErrNewer, format, stateFormat)
+	}
+	if cut >= 0 && !sealed {
 		return nil, fmt.Errorf("%w: its checksum does not match", errState)
 	}
 	var st state
@@ -43,8 +48,6 @@ func parseState(data []byte) (*state, error) {
 		return nil, fmt.Errorf("%w: %w", errState, err)
 	}
 	switch {
-	case st.Format > stateFormat:
-		return nil, fmt.Errorf("%w (format %d, this one knows %d): run the newer version, or give this one an empty store.dir", ErrNewer, st.Format, stateFormat)
 	case st.Format != stateFormat:
 		return nil, fmt.Errorf("%w: format %d", errState, st.Format)
 	case cut < 0:
@@ -54,6 +57,24 @@ func parseState(data []byte) (*state, error) {
 		return nil, fmt.Errorf("%w: %w", errState, err)
 	}
 	return &st, nil
+}
+
+// formatOf is the format that a state file says it has, 0 if it says none. A newer
+// Specman may seal its file in another way, and have other fields.
+func formatOf(data []byte) int {
+	var st struct {
+		Format int `json:"format"`
+	}
+	if json.Unmarshal(data, &st) != nil {
+		return 0
+	}
+	return st.Format
+}
+
+// oneBitFromOurs says whether a flipped bit makes a format of this Specman's: then
+// the disk is to be blamed, and the state before it is still good.
+func oneBitFromOurs(format int) bool {
+	return format < 10 && bits.OnesCount(uint(format^stateFormat)) == 1
 }
 
 // check guards what uses a state against a mistake of the program that wrote it.

@@ -67,6 +67,7 @@ type Store struct {
 	stateDamaged bool
 
 	loaded   loadedTrees
+	mending  mending
 	versions versionViews
 	usage    atomic.Int64 // bytes on disk, as last measured
 }
@@ -98,6 +99,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	s := &Store{dir: dir, log: opts.Logger, started: time.Now(), changed: make(chan struct{}, 1), orphans: make(map[digest.Digest]time.Time), claimed: make(map[ReleaseKey]bool)}
 	s.opts.Store(&opts)
 	s.loaded.init(dir)
+	s.loaded.found = func(t *tree, rec int32) { s.markDamaged(t, rec) }
 	if s.lock, err = lock(ctx, dir, opts.LockWait, s.log); err != nil {
 		return nil, err
 	}
@@ -163,6 +165,11 @@ func (s *Store) loadView(st *state) {
 		}
 		if n > 0 {
 			s.log.Warn("serving an earlier view until the damage is repaired", "view", v.id)
+		}
+		for _, t := range v.trees {
+			if !t.whole() {
+				s.harmed(t.layer)
+			}
 		}
 		s.current.Store(v)
 		return
@@ -254,6 +261,8 @@ func (s *Store) publish(folder string, layer digest.Digest) error {
 		return fmt.Errorf("publish the tree of %s: %w", layer, spaceError(err))
 	}
 	step("tree: published")
+	s.loaded.forgetLacking()
+	s.mending.retry()
 	s.touched()
 	if repaired {
 		return s.reload()
@@ -278,7 +287,11 @@ func (s *Store) giveName(folder string, layer digest.Digest) (held bool, err err
 			return false, fmt.Errorf("put the damaged tree aside: %w", err)
 		}
 	}
-	return held, os.Rename(from, final)
+	if err := os.Rename(from, final); err != nil {
+		return held, err
+	}
+	// Where somebody reads a tree whose folder was taken away, that is not this one.
+	return s.loaded.replaced(layer, "") || held, nil
 }
 
 // reload serves the same view anew, from the trees that are on disk now.

@@ -19,7 +19,11 @@ type tree struct {
 	layer digest.Digest
 	root  *os.Root
 	// damaged are the records whose files must not be served, nil if all is well.
-	damaged atomic.Pointer[map[int32]bool]
+	damaged  atomic.Pointer[map[int32]bool]
+	vouchers vouchers
+	// found is told of a file that turned out to be damaged when it was opened; nil
+	// where nobody keeps note of it.
+	found func(t *tree, rec int32)
 
 	users int    // guarded by loadedTrees.mu
 	aside string // where the folder was moved to when a repaired one took its name
@@ -69,26 +73,40 @@ func openTree(dir string, layer digest.Digest) (*tree, error) {
 }
 
 // open opens the file of a record that is no alias. The error wraps ErrDamaged
-// where it is known to be damaged, gone, or not of the published size.
+// where it is known to be damaged, gone, not of the published size or, of a large
+// file, not of the published content.
 func (t *tree) open(rec int32) (*os.File, error) {
-	name := t.path(rec)
-	fail := func(why error) (*os.File, error) {
-		return nil, fmt.Errorf("open %q of tree %s: %w", name, t.layer, why)
+	f, info, err := t.openFile(rec)
+	if err != nil || info.Size() <= vouchFrom || t.vouch(rec, f, info) {
+		return f, err
 	}
+	f.Close()
+	if t.found != nil {
+		t.found(t, rec)
+	}
+	return nil, t.cannotOpen(rec, fmt.Errorf("%w: its content is not the published one", ErrDamaged))
+}
+
+// openFile is open for who reads all of the file, and compares.
+func (t *tree) openFile(rec int32) (*os.File, os.FileInfo, error) {
 	if damaged := t.damaged.Load(); damaged != nil && (*damaged)[rec] {
-		return fail(ErrDamaged)
+		return nil, nil, t.cannotOpen(rec, ErrDamaged)
 	}
-	f, err := t.root.Open(name)
+	f, err := t.root.Open(t.path(rec))
 	if errors.Is(err, os.ErrNotExist) {
-		return fail(fmt.Errorf("%w: %w", ErrDamaged, err))
+		return nil, nil, t.cannotOpen(rec, fmt.Errorf("%w: %w", ErrDamaged, err))
 	}
 	if err != nil {
-		return fail(err)
+		return nil, nil, t.cannotOpen(rec, err)
 	}
 	info, err := f.Stat()
 	if err != nil || !info.Mode().IsRegular() || info.Size() != t.records[rec].size {
 		f.Close()
-		return fail(fmt.Errorf("%w: its size is not the published one", ErrDamaged))
+		return nil, nil, t.cannotOpen(rec, fmt.Errorf("%w: its size is not the published one", ErrDamaged))
 	}
-	return f, nil
+	return f, info, nil
+}
+
+func (t *tree) cannotOpen(rec int32, why error) error {
+	return fmt.Errorf("open %q of tree %s: %w", t.path(rec), t.layer, why)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -44,15 +45,11 @@ func (s *Store) Verify(ctx context.Context, opts VerifyOptions) (VerifyReport, e
 	if opts.BytesPerSecond > 0 {
 		limit = rate.NewLimiter(rate.Limit(opts.BytesPerSecond), max(opts.BytesPerSecond, blockSize))
 	}
-	entries, err := os.ReadDir(filepath.Join(s.dir, treesFolder))
+	layers, err := s.layers()
 	if err != nil {
-		return report, fmt.Errorf("list the trees of the store: %w", err)
+		return report, err
 	}
-	for _, e := range entries {
-		layer, ok := layerOf(e.Name())
-		if !ok {
-			continue
-		}
+	for _, layer := range layers {
 		if err := s.verifyTree(ctx, layer, limit, opts.Progress, &report); err != nil {
 			return report, err
 		}
@@ -61,18 +58,45 @@ func (s *Store) Verify(ctx context.Context, opts VerifyOptions) (VerifyReport, e
 	return report, nil
 }
 
+// layers are all that have a tree on disk, or should have one.
+func (s *Store) layers() ([]digest.Digest, error) {
+	entries, err := os.ReadDir(filepath.Join(s.dir, treesFolder))
+	if err != nil {
+		return nil, fmt.Errorf("list the trees of the store: %w", err)
+	}
+	var layers []digest.Digest
+	for _, e := range entries {
+		if layer, ok := layerOf(e.Name()); ok {
+			layers = append(layers, layer)
+		}
+	}
+	for _, r := range s.state.Load().Releases {
+		layers = append(layers, r.Layer)
+	}
+	slices.Sort(layers)
+	return slices.Compact(layers), nil
+}
+
 func (s *Store) verifyTree(ctx context.Context, layer digest.Digest, limit *rate.Limiter, progress func(VerifyReport), report *VerifyReport) error {
-	tags := s.tagsOf(layer)
 	t, err := s.loaded.take(layer)
-	if errors.Is(err, errNoTree) {
+	tags := s.tagsOf(layer)
+	if errors.Is(err, errNoTree) && len(tags) == 0 {
 		return nil // removed meanwhile
 	}
 	if err != nil {
 		report.Damaged = append(report.Damaged, Damage{Layer: layer, Reason: err.Error(), Tags: tags})
 		s.metrics.damaged()
+		s.harmed(layer)
 		return nil
 	}
 	defer s.loaded.give(t)
+	if err := s.checkFolder(t); err != nil {
+		report.Damaged = append(report.Damaged, Damage{Layer: layer, Reason: err.Error(), Tags: tags})
+		s.markFolder(t, err)
+		if errors.Is(err, errNoTree) {
+			return nil // to name each of its files would say no more
+		}
+	}
 	var bad []int32
 	for rec := range t.records {
 		r := &t.records[rec]
@@ -115,7 +139,7 @@ func (t *tree) check(rec int32) string {
 	if t.isDamaged(rec) {
 		return "it was found damaged before"
 	}
-	f, err := t.open(rec)
+	f, _, err := t.openFile(rec)
 	if err != nil {
 		return err.Error()
 	}
@@ -199,10 +223,10 @@ func (s *Store) refill(st *Staging, t *tree) error {
 
 func (s *Store) refillFile(st *Staging, t *tree, rec int32, modTime time.Time) error {
 	r, name := &t.records[rec], t.path(rec)
-	f, err := t.open(rec)
+	f, _, err := t.openFile(rec) // what it holds is summed up while it is written
 	if errors.Is(err, ErrDamaged) {
 		var ok bool
-		if f, ok = s.loaded.openCopy(r.sum, t); !ok {
+		if f, ok = s.loaded.openCopy(r.sum); !ok {
 			return fmt.Errorf("the content of %q: %w", name, ErrNotHeld)
 		}
 	} else if err != nil {

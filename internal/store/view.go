@@ -121,7 +121,7 @@ func (v *View) Release(e Entry) *Release {
 }
 
 // Open opens a file of the view. A file that is known to be damaged is opened
-// where another tree in memory has the same content; the error wraps ErrDamaged
+// where another tree has the same content; the error wraps ErrDamaged
 // where there is none, and where the file turns out to be gone or of another
 // size than was published.
 func (v *View) Open(e Entry) (*os.File, error) {
@@ -132,7 +132,7 @@ func (v *View) Open(e Entry) (*os.File, error) {
 	t := v.trees[nd.tree]
 	f, err := t.open(t.records[nd.rec].real)
 	if errors.Is(err, ErrDamaged) {
-		if f, ok := v.loaded.openCopy(e.Sum, t); ok {
+		if f, ok := v.loaded.openCopy(e.Sum); ok {
 			return f, nil
 		}
 	}

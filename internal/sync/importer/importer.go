@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -182,6 +183,21 @@ func (i *run) contribute() (Result, error) {
 		result.Imported[n].Covered = !contributes[result.Imported[n].Key()]
 	}
 	return result, nil
+}
+
+// TakeBack undoes `specman forget` for all releases that are held, and contributes
+// the imports among them again. It returns what it took back.
+func TakeBack(st *store.Store) ([]store.Release, error) {
+	back, err := st.TakeBack()
+	if err != nil {
+		return nil, fmt.Errorf("take back what was forgotten: %w", err)
+	}
+	if slices.ContainsFunc(back, func(r store.Release) bool { return r.Source == store.ImportSource }) {
+		if _, err := st.Follow(store.ImportSource, order(st)); err != nil {
+			return nil, fmt.Errorf("serve what was imported: %w", err)
+		}
+	}
+	return back, nil
 }
 
 // order is what imports contribute, top first. It is made of all that is held, so that

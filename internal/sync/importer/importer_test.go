@@ -328,6 +328,42 @@ func TestForgetAnImportAndTakeItBack(t *testing.T) {
 	assert.Equal(t, map[string]string{"a": "1", "b": "new", "c": "1"}, served(t, st))
 }
 
+func TestTakeBack(t *testing.T) {
+	st := openStore(t)
+	imported(t, st, testenv.TGZ(t, entries{"a": "1"}), Options{Tag: "1.0.0"})
+	imported(t, st, testenv.TGZ(t, entries{"b": "2"}), Options{Tag: "2.0.0"})
+	inRegistry(t, st, "0.9.0")
+	all := map[string]string{"a": "registry", "b": "2"}
+	require.Equal(t, all, served(t, st))
+	back, err := TakeBack(st)
+	require.NoError(t, err)
+	assert.Empty(t, back, "nothing was forgotten")
+
+	for _, tag := range []string{"2.0.0", "0.9.0"} {
+		_, err = st.Forget(tag)
+		require.NoError(t, err)
+	}
+	require.Equal(t, map[string]string{"a": "1"}, served(t, st))
+	back, err = TakeBack(st)
+	require.NoError(t, err)
+	assert.Len(t, back, 2)
+	assert.Equal(t, all, served(t, st), "imports, and what the registry may not have any more")
+	assert.Equal(t, "taken back", st.Following("default")[0].Reason, "for the source to rank")
+
+	// What the source has something else for now is not contributed again.
+	_, err = st.Forget("0.9.0")
+	require.NoError(t, err)
+	moved := st.Releases()[len(st.Releases())-1]
+	moved.Manifest = digest.FromString("moved")
+	require.NoError(t, st.Add(moved))
+	_, err = st.Follow("default", []store.Contribution{{Tag: "0.9.0", Manifest: moved.Manifest}})
+	require.NoError(t, err)
+	_, err = TakeBack(st)
+	require.NoError(t, err)
+	assert.Len(t, st.Following("default"), 1)
+	assert.Equal(t, moved.Manifest, st.Following("default")[0].Manifest)
+}
+
 func TestImportUnderAPin(t *testing.T) {
 	st := openStore(t)
 	imported(t, st, testenv.TGZ(t, entries{"a": "1"}), Options{Tag: "1.0.0"})

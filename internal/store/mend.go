@@ -1,0 +1,82 @@
+package store
+
+import (
+	"errors"
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// mending are the trees that are known to be damaged. Housekeep makes them whole
+// from what else the store holds, registry or no registry: each is tried when its
+// damage is found, and again when a tree is published that may have what it lacks.
+type mending struct {
+	mu    sync.Mutex
+	trees map[digest.Digest]bool // true: to be tried
+}
+
+// harmed notes that a tree is damaged.
+func (s *Store) harmed(layer digest.Digest) {
+	m := &s.mending
+	m.mu.Lock()
+	if m.trees == nil {
+		m.trees = make(map[digest.Digest]bool)
+	}
+	m.trees[layer] = true
+	m.mu.Unlock()
+	s.touched()
+}
+
+// retry has all damaged trees tried again.
+func (m *mending) retry() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for layer := range m.trees {
+		m.trees[layer] = true
+	}
+}
+
+// due takes the trees that are to be tried.
+func (m *mending) due() []digest.Digest {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var due []digest.Digest
+	for _, layer := range slices.Sorted(maps.Keys(m.trees)) {
+		if m.trees[layer] {
+			m.trees[layer] = false
+			due = append(due, layer)
+		}
+	}
+	return due
+}
+
+func (m *mending) done(layer digest.Digest) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	// What was found damaged anew meanwhile is still to be tried.
+	if !m.trees[layer] {
+		delete(m.trees, layer)
+	}
+}
+
+// mend makes damaged trees whole from what the store holds. What it does not hold,
+// a sync must bring.
+func (s *Store) mend() {
+	for _, layer := range s.mending.due() {
+		if s.HasTree(layer) { // a sync was faster
+			s.mending.done(layer)
+			continue
+		}
+		switch err := s.Repair(layer); {
+		case err == nil:
+			s.mending.done(layer)
+			s.log.Info("A damaged tree was made whole from what the store holds", "tree", layer)
+		case errors.Is(err, ErrNotHeld):
+			s.log.Debug("A damaged tree cannot be made whole from what the store holds", "tree", layer, "error", err)
+		default:
+			s.log.Warn("A damaged tree cannot be made whole", "tree", layer, "error", err)
+		}
+	}
+}

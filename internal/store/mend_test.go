@@ -1,0 +1,144 @@
+package store
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// A release that is held, but not served, is in no one's memory: its copy counts all
+// the same.
+func TestDamageIsMendedFromATreeThatIsNotServed(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir)
+	files, other := content{"a": "aaa", "d/b": "bbb"}, content{"copy": "aaa"}
+	hold(t, s, "0.9.0", other) // before any view is served: nothing to share files with
+	follow(t, s, hold(t, s, "1.0.0", files))
+	rot(t, dir, files, "a")
+	_, err := s.Verify(context.Background(), VerifyOptions{})
+	require.NoError(t, err)
+	require.False(t, s.HasTree(layerFor(files)))
+	assert.Equal(t, files, served(t, s), "a request falls to the other copy")
+	s.mend()
+	assert.True(t, s.HasTree(layerFor(files)), "no registry was asked")
+	assert.Equal(t, files, served(t, s))
+}
+
+func TestDamageIsMendedWhenWhatItLacksIsHeld(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir)
+	files := content{"a": "aaa", "b": "bbb"}
+	follow(t, s, hold(t, s, "1.0.0", files))
+	rot(t, dir, files, "a")
+	_, err := s.Verify(context.Background(), VerifyOptions{})
+	require.NoError(t, err)
+	s.mend()
+	require.False(t, s.HasTree(layerFor(files)), "the content is nowhere")
+	assert.Empty(t, s.mending.due(), "it is not tried again before something changes")
+	require.NoError(t, s.Close())
+
+	s = openStore(t, dir)
+	s.mend()
+	require.False(t, s.HasTree(layerFor(files)))
+	hold(t, s, "0.9.0", content{"copy": "aaa"})
+	s.mend()
+	assert.True(t, s.HasTree(layerFor(files)))
+	assert.Equal(t, files, served(t, s))
+}
+
+func TestVerifyFindsWhatARestartWouldMiss(t *testing.T) {
+	files := content{"a": "aaa", "d/b": "bbb"}
+	index := func(tree string) string { return filepath.Join(tree, "index") }
+	for name, c := range map[string]struct {
+		harm   func(t *testing.T, tree string)
+		reason string
+		whole  bool // all files can still be read
+	}{
+		"a flipped bit in the index": {func(t *testing.T, tree string) {
+			b, err := os.ReadFile(index(tree))
+			require.NoError(t, err)
+			b[len(b)/2] ^= 1
+			require.NoError(t, os.WriteFile(index(tree), b, 0o644))
+		}, "index", true},
+		"no index":  {func(t *testing.T, tree string) { require.NoError(t, os.Remove(index(tree))) }, "missing", true},
+		"no files":  {func(t *testing.T, tree string) { require.NoError(t, os.RemoveAll(filepath.Join(tree, "files"))) }, "missing", false},
+		"no folder": {func(t *testing.T, tree string) { require.NoError(t, os.RemoveAll(tree)) }, "missing", false},
+	} {
+		prepare := func(t *testing.T) (*Store, string) {
+			dir := t.TempDir()
+			s := openStore(t, dir, func(o *Options) { o.Registerer = prometheus.NewRegistry() })
+			follow(t, s, hold(t, s, "1.0.0", files))
+			c.harm(t, filepath.Join(dir, treesFolder, treeName(layerFor(files))))
+			return s, dir
+		}
+		check := func(t *testing.T, s *Store) {
+			report, err := s.Verify(context.Background(), VerifyOptions{})
+			require.NoError(t, err)
+			require.NotEmpty(t, report.Damaged)
+			assert.Empty(t, report.Damaged[0].Path, "the tree as a whole")
+			assert.Contains(t, report.Damaged[0].Reason, c.reason)
+			assert.Equal(t, []string{"1.0.0"}, report.Damaged[0].Tags)
+			assert.False(t, s.HasTree(layerFor(files)), "so that the next sync fetches it anew")
+		}
+		t.Run(name+", while it is served", func(t *testing.T) {
+			s, dir := prepare(t)
+			check(t, s)
+			assert.Positive(t, testutil.ToFloat64(s.metrics.integrity))
+			if c.whole {
+				assert.Equal(t, files, served(t, s))
+				s.mend()
+			} else {
+				require.NoError(t, stage(t, s, layerFor(files), files).Publish()) // what the next sync does
+			}
+			assert.True(t, s.HasTree(layerFor(files)))
+			assert.Equal(t, files, served(t, s))
+			report, err := s.Verify(context.Background(), VerifyOptions{})
+			require.NoError(t, err)
+			assert.Empty(t, report.Damaged)
+			require.NoError(t, s.Close())
+			assert.Equal(t, files, served(t, openStore(t, dir)))
+		})
+		t.Run(name+", at rest", func(t *testing.T) {
+			s, dir := prepare(t)
+			require.NoError(t, s.Close())
+			check(t, openStore(t, dir))
+		})
+	}
+}
+
+// A large file is not in anybody's memory when it is sent, so it is read before.
+func TestALargeFileIsReadBeforeItIsServed(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir, func(o *Options) { o.Registerer = prometheus.NewRegistry() })
+	files := content{"large": strings.Repeat("0123456789", vouchFrom/10+1), "small": "s"}
+	follow(t, s, hold(t, s, "1.0.0", files))
+	open := func() error {
+		v := s.Acquire()
+		defer v.Close()
+		e, ok := v.Lookup("large")
+		require.True(t, ok)
+		f, err := v.Open(e)
+		if err == nil {
+			f.Close()
+		}
+		return err
+	}
+	require.NoError(t, open())
+	rot(t, dir, files, "large")
+	assert.ErrorIs(t, open(), ErrDamaged, "though it was right a moment ago")
+	assert.False(t, s.HasTree(layerFor(files)), "it is known by now")
+	assert.Equal(t, 1.0, testutil.ToFloat64(s.metrics.integrity))
+
+	hold(t, s, "0.9.0", content{"copy": files["large"]})
+	assert.Equal(t, files, served(t, s))
+	s.mend()
+	assert.True(t, s.HasTree(layerFor(files)))
+	assert.Equal(t, files, served(t, s))
+}
