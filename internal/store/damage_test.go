@@ -95,6 +95,26 @@ func TestRepairFromAnotherTree(t *testing.T) {
 	assert.True(t, errors.Is(err, ErrNotHeld), "%v", err)
 }
 
+func TestOfTwoCopiesTheGoodOneIsShared(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir)
+	upper, lower := content{"a": "aaa"}, content{"b": "aaa"}
+	low := hold(t, s, "0.9.0", lower) // before any view is served: nothing to share files with
+	follow(t, s, hold(t, s, "1.0.0", upper), low)
+	rot(t, dir, lower, "b")
+	_, err := s.Verify(context.Background(), VerifyOptions{})
+	require.NoError(t, err)
+
+	next := content{"c": "aaa"}
+	require.NoError(t, stage(t, s, layerFor(next), next).Publish())
+	path := func(files content, name string) os.FileInfo {
+		info, err := os.Stat(filepath.Join(dir, "trees", treeName(layerFor(files)), "files", name))
+		require.NoError(t, err)
+		return info
+	}
+	assert.True(t, os.SameFile(path(upper, "a"), path(next, "c")))
+}
+
 func TestADamagedTreeAtStart(t *testing.T) {
 	for name, harm := range map[string]func(t *testing.T, tree string){
 		"its index has a flipped bit": func(t *testing.T, tree string) {

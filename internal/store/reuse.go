@@ -34,7 +34,8 @@ func (s *Store) reusable(staging string) *reuse {
 	r := &reuse{store: s, view: v, bySum: make(map[[sha256.Size]byte]place, v.files), staging: staging}
 	for n, t := range v.trees {
 		for rec := range t.records {
-			if k := &t.records[rec]; k.kind == File && k.size > 0 {
+			// A damaged file must not stand before a good one of the same content.
+			if k := &t.records[rec]; k.kind == File && k.size > 0 && !t.isDamaged(k.real) {
 				r.bySum[k.sum] = place{int32(n), k.real}
 			}
 		}
@@ -93,8 +94,8 @@ func (h *heldFiles) link(sum [sha256.Size]byte, content []byte, root *os.Root, n
 		return false
 	}
 	t := h.view.trees[at.tree]
-	if damaged := t.damaged.Load(); damaged != nil && (*damaged)[at.rec] {
-		return false
+	if t.isDamaged(at.rec) {
+		return false // since bySum was made
 	}
 	held := t.path(at.rec)
 	if !h.same(t.root, held, content) {

@@ -18,7 +18,7 @@ const (
 	batchFiles  = 64 // so that files without content are written too while the archive is read
 	// checkEvery is how many bytes may be written between two looks at the
 	// free space.
-	checkEvery = 64 << 20
+	checkEvery = 8 << 20
 	// flushEvery is how many bytes may be written before the kernel is told to
 	// write them out.
 	flushEvery = 32 << 20

@@ -30,8 +30,11 @@ func (r *Rules) command(ctx context.Context, folder string) error {
 		err = fmt.Errorf("it did not end within gate.timeout (%s)", r.Timeout)
 	}
 	if err != nil {
-		out = out[max(0, len(out)-maxOutput):]
-		return &RefusedError{fmt.Errorf("gate.command %s: %w: %s", r.Command[0], err, strings.TrimSpace(string(out)))}
+		err = fmt.Errorf("gate.command %s: %w", r.Command[0], err)
+		if said := strings.TrimSpace(string(out[max(0, len(out)-maxOutput):])); said != "" {
+			err = fmt.Errorf("%w: %s", err, said)
+		}
+		return &RefusedError{err}
 	}
 	return nil
 }

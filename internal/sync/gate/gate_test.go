@@ -83,6 +83,7 @@ func TestJudge(t *testing.T) {
 				return
 			}
 			assert.ErrorContains(t, err, row.want)
+			assert.NotRegexp(t, `[: ]$`, err.Error(), "it ends with what it says")
 			assert.ErrorAs(t, err, new(*RefusedError))
 			assert.Less(t, len(err.Error()), maxOutput+100, "what a command says is kept in bounds")
 		})
