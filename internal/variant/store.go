@@ -33,9 +33,7 @@ type Store struct {
 	index    *os.File   // open for appending
 	mu       sync.Mutex // held while facts change
 
-	// large remembers the sums of large variants that were checked, since this
-	// process began.
-	large sync.Map // string (path) → [sha256.Size]byte
+	large sync.Map // string (path) → checked: large variants that this process has read
 }
 
 // ErrNone is wrapped where there is no such variant, or none that can be used.
@@ -131,15 +129,16 @@ func (s *Store) Read(sum [sha256.Size]byte, c Coding) (body []byte, bodySum [sha
 }
 
 // Open opens a variant that is too large to be read whole, and returns its
-// sha256. The first time in the life of a process it reads the file once to
-// check it.
+// sha256. It reads the file to check it, the first time in the life of a process
+// and when anything has changed on it since.
 func (s *Store) Open(sum [sha256.Size]byte, c Coding) (file *os.File, bodySum [sha256.Size]byte, err error) {
 	file, want, err := s.find(sum, c)
 	if err != nil {
 		return nil, bodySum, err
 	}
-	if known, ok := s.large.Load(file.Name()); ok {
-		return file, known.([sha256.Size]byte), nil
+	state := stateOf(file)
+	if known, ok := s.large.Load(file.Name()); ok && known.(checked).state == state {
+		return file, known.(checked).sum, nil
 	}
 	h := sha256.New()
 	_, err = io.Copy(h, io.NewSectionReader(file, 0, want.Size))
@@ -151,7 +150,9 @@ func (s *Store) Open(sum [sha256.Size]byte, c Coding) (file *os.File, bodySum [s
 		_ = file.Close() // it was only read
 		return nil, bodySum, s.forget(sum, file.Name(), err)
 	}
-	s.large.Store(file.Name(), bodySum)
+	if state.settled() {
+		s.large.Store(file.Name(), checked{bodySum, state})
+	}
 	return file, bodySum, nil
 }
 
