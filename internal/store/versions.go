@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -18,7 +19,8 @@ type versionViews struct {
 
 // AcquireVersion returns, held, the view with that id, or a view of the one
 // release with that tag or manifest digest. The error wraps ErrNotHeld where
-// the store has no such thing, whole.
+// the store has no such thing, or its tree is gone; not where the tree is there
+// and cannot be read, of which a client must not be told that it does not exist.
 func (s *Store) AcquireVersion(version string) (*View, error) {
 	if v := s.Acquire(); v != nil {
 		if v.id == version {
@@ -37,8 +39,11 @@ func (s *Store) AcquireVersion(version string) (*View, error) {
 	}
 	return s.versions.acquire(keys, func() (*View, error) {
 		v, err := s.buildView(keys)
+		if errors.Is(err, errNoTree) {
+			err = fmt.Errorf("%w: %w", ErrNotHeld, err)
+		}
 		if err != nil {
-			return nil, fmt.Errorf("release or view %q: %w: %w", version, ErrNotHeld, err)
+			return nil, fmt.Errorf("release or view %q: %w", version, err)
 		}
 		return v, nil
 	})
