@@ -58,7 +58,9 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request) {
 func (s *Server) serve(a *answer, r *http.Request, now time.Time) {
 	h := a.Header()
 	h["X-Content-Type-Options"] = nosniff
-	gatherFrom(r.Context())
+	if c := connOf(r.Context()); c != nil && !c.asked.Load() {
+		c.asked.Store(true)
+	}
 	if r.ProtoMajor == 1 && (r.ContentLength != 0 || len(r.TransferEncoding) > 0) {
 		s.endAfter(a)
 	}

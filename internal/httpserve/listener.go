@@ -18,16 +18,19 @@ import (
 // HTTP/2 a client can stop one answer while the connection looks idle.
 type listener struct {
 	net.Listener
-	slots chan struct{} // nil: no bound
-	done  chan struct{} // closed by Close: ends the wait for a slot
-	close func() error
+	slots  chan struct{} // nil: no bound
+	done   chan struct{} // closed by Close: ends the wait for a slot
+	close  func() error
+	limits limits
 
-	mu    sync.Mutex
-	conns map[*conn]struct{}
+	mu        sync.Mutex
+	conns     map[*conn]struct{}
+	lingering sync.WaitGroup // connections that are being closed (linger.go)
+	cut       atomic.Bool    // none is waited for any more
 }
 
-func newListener(l net.Listener, maxConnections int) *listener {
-	n := &listener{Listener: l, done: make(chan struct{}), conns: make(map[*conn]struct{})}
+func newListener(l net.Listener, maxConnections int, limits limits) *listener {
+	n := &listener{Listener: l, done: make(chan struct{}), limits: limits, conns: make(map[*conn]struct{})}
 	if maxConnections > 0 {
 		n.slots = make(chan struct{}, maxConnections)
 	}
@@ -55,11 +58,18 @@ func (l *listener) Accept() (net.Conn, error) {
 	}
 	c := &conn{Conn: raw, queued: -1}
 	c.close = sync.OnceValue(func() error {
-		l.mu.Lock()
-		delete(l.conns, c)
-		l.mu.Unlock()
-		l.release()
-		return raw.Close()
+		if !l.lingers(c) {
+			defer l.release()
+			return raw.Close()
+		}
+		c.end()
+		go func() {
+			defer l.lingering.Done()
+			defer l.release()
+			defer raw.Close() // whom it would be told is not waiting
+			l.linger(c)
+		}()
+		return nil
 	})
 	l.mu.Lock()
 	l.conns[c] = struct{}{}
@@ -76,10 +86,10 @@ func (l *listener) release() {
 // ticksPerStall is how often within the allowed time a connection is looked at.
 const ticksPerStall = 12
 
-// closeStalled closes connections that took and sent no byte for as long as
-// stall, until ctx ends.
-func (l *listener) closeStalled(ctx context.Context, stall time.Duration) {
-	tick := time.NewTicker(stall / ticksPerStall)
+// closeStalled closes connections that took and sent no byte for the allowed
+// time, until ctx ends.
+func (l *listener) closeStalled(ctx context.Context) {
+	tick := time.NewTicker(l.limits.stall / ticksPerStall)
 	defer tick.Stop()
 	for {
 		select {
@@ -109,8 +119,10 @@ func (l *listener) closeStalled(ctx context.Context, stall time.Duration) {
 type conn struct {
 	net.Conn
 	gather
-	close func() error
-	moved atomic.Bool // since the last look
+	closing
+	close   func() error
+	dropped atomic.Bool // reset was called
+	moved   atomic.Bool // since the last look
 
 	// Of the goroutine that looks.
 	quiet  int // looks in a row at which nothing had moved
@@ -118,12 +130,6 @@ type conn struct {
 }
 
 func (c *conn) Close() error { return c.close() }
-
-func (c *conn) Read(p []byte) (int, error) {
-	n, err := c.Conn.Read(p)
-	c.note(n)
-	return n, err
-}
 
 // write writes at once.
 func (c *conn) write(p []byte) (int, error) {
@@ -153,6 +159,7 @@ func (c *conn) hasMoved() bool {
 // reset closes the connection and drops what the kernel still has for a client
 // that does not take it.
 func (c *conn) reset() {
+	c.dropped.Store(true)
 	if tcp, ok := c.Conn.(*net.TCPConn); ok {
 		_ = tcp.SetLinger(0) // without it the kernel tries on for minutes: no harm
 	}
