@@ -87,30 +87,36 @@ func (l *listener) release() {
 const ticksPerStall = 12
 
 // closeStalled closes connections that took and sent no byte for the allowed
-// time, until ctx ends.
+// time, and ends the answers of HTTP/2 that stand still as long (streams.go),
+// until ctx ends.
 func (l *listener) closeStalled(ctx context.Context) {
 	tick := time.NewTicker(l.limits.stall / ticksPerStall)
 	defer tick.Stop()
+	// As long as net/http may take to close what is idle, and then the same again
+	// as for everything that stands still.
+	idle := int(l.limits.idle*ticksPerStall/l.limits.stall) + ticksPerStall
+	var conns []*conn
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
-		var stalled []*conn
 		l.mu.Lock()
+		conns = conns[:0]
 		for c := range l.conns {
+			conns = append(conns, c)
+		}
+		l.mu.Unlock()
+		for _, c := range conns {
 			if c.quiet++; c.hasMoved() {
 				c.quiet = 0
 			}
-			if c.quiet >= ticksPerStall {
-				stalled = append(stalled, c)
+			if c.streams.look(c, ticksPerStall, idle) || c.quiet >= ticksPerStall {
+				c.reset()
 			}
 		}
-		l.mu.Unlock()
-		for _, c := range stalled {
-			c.reset()
-		}
+		clear(conns)
 	}
 }
 
@@ -120,9 +126,12 @@ type conn struct {
 	net.Conn
 	gather
 	closing
+	streams streams
 	close   func() error
 	dropped atomic.Bool // reset was called
 	moved   atomic.Bool // since the last look
+	writing atomic.Bool // the kernel is being given something
+	sent    atomic.Int64
 
 	// Of the goroutine that looks.
 	quiet  int // looks in a row at which nothing had moved
@@ -133,7 +142,10 @@ func (c *conn) Close() error { return c.close() }
 
 // write writes at once.
 func (c *conn) write(p []byte) (int, error) {
+	c.writing.Store(true)
 	n, err := c.Conn.Write(p)
+	c.writing.Store(false)
+	c.sent.Add(int64(n))
 	c.note(n)
 	return n, err
 }
@@ -166,10 +178,13 @@ func (c *conn) reset() {
 	_ = c.Close() // the goroutine that serves it finds out by its next Read or Write
 }
 
+// unknown is what unsent returns where it cannot tell.
+const unknown = math.MaxInt
+
 // unsent returns how many bytes of a connection the other side has not
-// acknowledged; a very large number where that is not known.
+// acknowledged.
 func unsent(c net.Conn) int {
-	queued := math.MaxInt
+	queued := unknown
 	tcp, ok := c.(*net.TCPConn)
 	if !ok {
 		return queued
