@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"path/filepath"
+	"time"
 
 	"github.com/specman/specman/internal/config"
 	"github.com/specman/specman/internal/httpserve"
@@ -14,35 +15,45 @@ import (
 )
 
 // variants makes the compressed forms of what is served, in the background
-// after each swap. Without http.compress it does nothing.
+// after each swap, and where one turned out to be damaged. Without
+// http.compress it does nothing.
 type variants struct {
 	store *variant.Store // nil: off
 	views *store.Store
 	log   *slog.Logger
-	swaps chan struct{} // capacity 1
+	// Both have capacity 1: what they tell is that there is something to do.
+	swaps, forgotten chan struct{}
 }
 
+// gatherForgotten is how long after one variant was found damaged others are
+// waited for: rarely is it only one, and each is found when somebody asks for it.
+// It also keeps a disk that returns nothing right from being written all the time.
+const gatherForgotten = time.Second
+
 func newVariants(cfg *config.Config, st *store.Store, log *slog.Logger) (*variants, error) {
-	v := &variants{views: st, log: log, swaps: make(chan struct{}, 1)}
+	v := &variants{views: st, log: log, swaps: make(chan struct{}, 1), forgotten: make(chan struct{}, 1)}
 	if !cfg.HTTP.Compress {
 		return v, nil
 	}
 	var err error
 	space := func(bytes int64) error { return st.CheckSpace(bytes, 1) }
-	v.store, err = variant.Open(variant.Options{Dir: filepath.Join(st.Dir(), "variants"), Space: space, Logger: log})
+	v.store, err = variant.Open(variant.Options{
+		Dir: filepath.Join(st.Dir(), "variants"), Space: space, Logger: log,
+		Forgotten: func() { wake(v.forgotten) },
+	})
 	if err != nil {
 		// A tree that is served as it is, is served.
 		log.Warn("Compressed variants are off: their folder cannot be used", "error", err)
 		v.store = nil
 		return v, nil
 	}
-	v.wake()
-	st.OnSwap(func(*store.View) { v.wake() })
+	wake(v.swaps)
+	st.OnSwap(func(*store.View) { wake(v.swaps) })
 	return v, nil
 }
 
-// run makes what is missing after each swap, until ctx ends. A swap meanwhile
-// begins it anew.
+// run makes what is missing after each swap and each damage, until ctx ends. A
+// swap meanwhile begins it anew.
 func (v *variants) run(ctx context.Context) {
 	if v.store == nil {
 		return
@@ -52,6 +63,17 @@ func (v *variants) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-v.swaps:
+		case <-v.forgotten:
+			select {
+			case <-ctx.Done():
+				return
+			case <-v.swaps:
+			case <-time.After(gatherForgotten):
+			}
+			select { // told again meanwhile: once is enough
+			case <-v.forgotten:
+			default:
+			}
 		}
 		v.makeUntilSwap(ctx)
 	}
@@ -71,15 +93,15 @@ func (v *variants) makeUntilSwap(ctx context.Context) {
 	case <-v.swaps:
 		cancel()
 		<-done
-		v.wake() // for the new view
+		wake(v.swaps) // for the new view
 	}
 	cancel()
 }
 
 // wake has the variants of the served view made.
-func (v *variants) wake() {
+func wake(why chan struct{}) {
 	select {
-	case v.swaps <- struct{}{}:
+	case why <- struct{}{}:
 	default:
 	}
 }

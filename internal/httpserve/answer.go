@@ -22,6 +22,7 @@ type answer struct {
 	status  int
 	sent    int64
 	failed  bool // a Write did: of what it was given, some may still be read
+	progress
 	// values are where set puts them: a slice for each would be garbage of its own.
 	values [8]string
 	used   int
@@ -60,14 +61,18 @@ func (a *answer) WriteHeader(status int) {
 	a.ResponseWriter.WriteHeader(status)
 }
 
-func (a *answer) Write(p []byte) (int, error) {
+func (a *answer) Write(p []byte) (n int, err error) {
 	if a.refused {
 		return len(p), nil
 	}
 	if a.status == 0 {
 		a.status = http.StatusOK
 	}
-	n, err := a.ResponseWriter.Write(p)
+	if a.conn != nil {
+		n, err = a.writePieces(p)
+	} else {
+		n, err = a.ResponseWriter.Write(p)
+	}
 	a.sent += int64(n)
 	a.failed = a.failed || err != nil
 	return n, err

@@ -1,12 +1,8 @@
 package httpserve
 
 import (
-	"context"
-	"crypto/tls"
-	"net"
 	"runtime"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -20,7 +16,7 @@ const gatherSize = 64 << 10
 // gathered instead, until every goroutine that has something to write had its
 // turn; then one Write sends them all.
 type gather struct {
-	on atomic.Bool // from the first request on: handshakes are not gathered
+	direct bool // nothing is gathered
 
 	mu      sync.Mutex
 	records *[]byte // from the pool while there is something in it
@@ -35,7 +31,7 @@ var gatherBuffers = sync.Pool{New: func() any {
 
 // Write is not called by two goroutines at a time: crypto/tls sees to that.
 func (c *conn) Write(p []byte) (int, error) {
-	if !c.on.Load() {
+	if c.direct || !c.asked.Load() { // handshakes are not gathered
 		return c.write(p)
 	}
 	c.mu.Lock()
@@ -100,23 +96,4 @@ func (c *conn) SetDeadline(t time.Time) error {
 		return err
 	}
 	return c.SetReadDeadline(t)
-}
-
-type connKey struct{}
-
-// keepConn lets a request find its connection.
-func keepConn(ctx context.Context, c net.Conn) context.Context {
-	if t, ok := c.(*tls.Conn); ok {
-		if below, ok := t.NetConn().(*conn); ok {
-			return context.WithValue(ctx, connKey{}, below)
-		}
-	}
-	return ctx
-}
-
-// gatherFrom begins to gather on the connection of a request.
-func gatherFrom(ctx context.Context) {
-	if c, ok := ctx.Value(connKey{}).(*conn); ok && !c.on.Load() {
-		c.on.Store(true)
-	}
 }

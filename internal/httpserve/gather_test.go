@@ -18,7 +18,7 @@ func gathering(t *testing.T) (c *conn, other net.Conn) {
 	t.Helper()
 	near, other := net.Pipe()
 	c = &conn{Conn: near, close: near.Close}
-	c.on.Store(true)
+	c.asked.Store(true)
 	t.Cleanup(func() {
 		near.Close()
 		other.Close()

@@ -39,8 +39,20 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
 	a := &answer{ResponseWriter: w, request: r}
 	s.metrics.inFlight.Inc()
+	if c := connOf(r.Context()); c != nil {
+		if !c.asked.Load() {
+			c.asked.Store(true)
+		}
+		if r.ProtoMajor == 2 {
+			a.conn = c
+			c.streams.begin()
+		}
+	}
 	defer func() { // also when the answer is broken off by a panic
 		s.metrics.inFlight.Dec()
+		if a.conn != nil {
+			a.conn.streams.done(a)
+		}
 		took := time.Since(start)
 		m := s.metrics.of(r.Method)
 		m.duration.Observe(took.Seconds())
@@ -58,7 +70,6 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request) {
 func (s *Server) serve(a *answer, r *http.Request, now time.Time) {
 	h := a.Header()
 	h["X-Content-Type-Options"] = nosniff
-	gatherFrom(r.Context())
 	if r.ProtoMajor == 1 && (r.ContentLength != 0 || len(r.TransferEncoding) > 0) {
 		s.endAfter(a)
 	}

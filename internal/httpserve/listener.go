@@ -18,16 +18,19 @@ import (
 // HTTP/2 a client can stop one answer while the connection looks idle.
 type listener struct {
 	net.Listener
-	slots chan struct{} // nil: no bound
-	done  chan struct{} // closed by Close: ends the wait for a slot
-	close func() error
+	slots  chan struct{} // nil: no bound
+	done   chan struct{} // closed by Close: ends the wait for a slot
+	close  func() error
+	limits limits
 
-	mu    sync.Mutex
-	conns map[*conn]struct{}
+	mu        sync.Mutex
+	conns     map[*conn]struct{}
+	lingering sync.WaitGroup // connections that are being closed (linger.go)
+	cut       atomic.Bool    // none is waited for any more
 }
 
-func newListener(l net.Listener, maxConnections int) *listener {
-	n := &listener{Listener: l, done: make(chan struct{}), conns: make(map[*conn]struct{})}
+func newListener(l net.Listener, maxConnections int, limits limits) *listener {
+	n := &listener{Listener: l, done: make(chan struct{}), limits: limits, conns: make(map[*conn]struct{})}
 	if maxConnections > 0 {
 		n.slots = make(chan struct{}, maxConnections)
 	}
@@ -55,11 +58,18 @@ func (l *listener) Accept() (net.Conn, error) {
 	}
 	c := &conn{Conn: raw, queued: -1}
 	c.close = sync.OnceValue(func() error {
-		l.mu.Lock()
-		delete(l.conns, c)
-		l.mu.Unlock()
-		l.release()
-		return raw.Close()
+		if !l.lingers(c) {
+			defer l.release()
+			return raw.Close()
+		}
+		c.end()
+		go func() {
+			defer l.lingering.Done()
+			defer l.release()
+			defer raw.Close() // whom it would be told is not waiting
+			l.linger(c)
+		}()
+		return nil
 	})
 	l.mu.Lock()
 	l.conns[c] = struct{}{}
@@ -76,31 +86,37 @@ func (l *listener) release() {
 // ticksPerStall is how often within the allowed time a connection is looked at.
 const ticksPerStall = 12
 
-// closeStalled closes connections that took and sent no byte for as long as
-// stall, until ctx ends.
-func (l *listener) closeStalled(ctx context.Context, stall time.Duration) {
-	tick := time.NewTicker(stall / ticksPerStall)
+// closeStalled closes connections that took and sent no byte for the allowed
+// time, and ends the answers of HTTP/2 that stand still as long (streams.go),
+// until ctx ends.
+func (l *listener) closeStalled(ctx context.Context) {
+	tick := time.NewTicker(l.limits.stall / ticksPerStall)
 	defer tick.Stop()
+	// As long as net/http may take to close what is idle, and then the same again
+	// as for everything that stands still.
+	idle := int(l.limits.idle*ticksPerStall/l.limits.stall) + ticksPerStall
+	var conns []*conn
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
-		var stalled []*conn
 		l.mu.Lock()
+		conns = conns[:0]
 		for c := range l.conns {
+			conns = append(conns, c)
+		}
+		l.mu.Unlock()
+		for _, c := range conns {
 			if c.quiet++; c.hasMoved() {
 				c.quiet = 0
 			}
-			if c.quiet >= ticksPerStall {
-				stalled = append(stalled, c)
+			if c.streams.look(c, ticksPerStall, idle) || c.quiet >= ticksPerStall {
+				c.reset()
 			}
 		}
-		l.mu.Unlock()
-		for _, c := range stalled {
-			c.reset()
-		}
+		clear(conns)
 	}
 }
 
@@ -109,8 +125,13 @@ func (l *listener) closeStalled(ctx context.Context, stall time.Duration) {
 type conn struct {
 	net.Conn
 	gather
-	close func() error
-	moved atomic.Bool // since the last look
+	closing
+	streams streams
+	close   func() error
+	dropped atomic.Bool // reset was called
+	moved   atomic.Bool // since the last look
+	writing atomic.Bool // the kernel is being given something
+	sent    atomic.Int64
 
 	// Of the goroutine that looks.
 	quiet  int // looks in a row at which nothing had moved
@@ -119,15 +140,12 @@ type conn struct {
 
 func (c *conn) Close() error { return c.close() }
 
-func (c *conn) Read(p []byte) (int, error) {
-	n, err := c.Conn.Read(p)
-	c.note(n)
-	return n, err
-}
-
 // write writes at once.
 func (c *conn) write(p []byte) (int, error) {
+	c.writing.Store(true)
 	n, err := c.Conn.Write(p)
+	c.writing.Store(false)
+	c.sent.Add(int64(n))
 	c.note(n)
 	return n, err
 }
@@ -153,16 +171,20 @@ func (c *conn) hasMoved() bool {
 // reset closes the connection and drops what the kernel still has for a client
 // that does not take it.
 func (c *conn) reset() {
+	c.dropped.Store(true)
 	if tcp, ok := c.Conn.(*net.TCPConn); ok {
 		_ = tcp.SetLinger(0) // without it the kernel tries on for minutes: no harm
 	}
 	_ = c.Close() // the goroutine that serves it finds out by its next Read or Write
 }
 
+// unknown is what unsent returns where it cannot tell.
+const unknown = math.MaxInt
+
 // unsent returns how many bytes of a connection the other side has not
-// acknowledged; a very large number where that is not known.
+// acknowledged.
 func unsent(c net.Conn) int {
-	queued := math.MaxInt
+	queued := unknown
 	tcp, ok := c.(*net.TCPConn)
 	if !ok {
 		return queued

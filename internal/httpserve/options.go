@@ -84,9 +84,13 @@ type limits struct {
 	idle       time.Duration // between requests
 	stall      time.Duration // without a byte in either direction
 	body       time.Duration // for what is left of a request's body, which nobody reads
-	headers    int           // bytes of a request's header
-	streams    int           // HTTP/2 streams at a time on one connection
-	poll       time.Duration // how often files are looked at for a change
+	// linger is how long a client may take to close after the server: in all, and
+	// at the server's end without a byte in either direction, up to lingerAtEnd.
+	linger, lingerAtEnd time.Duration
+
+	headers int           // bytes of a request's header
+	streams int           // HTTP/2 streams at a time on one connection
+	poll    time.Duration // how often files are looked at for a change
 }
 
 var defaultLimits = limits{
@@ -94,9 +98,10 @@ var defaultLimits = limits{
 	idle:       60 * time.Second,
 	stall:      60 * time.Second,
 	body:       2 * time.Second,
-	headers:    32 << 10,
-	streams:    100,
-	poll:       2 * time.Second,
+	linger:     2 * time.Second, lingerAtEnd: 20 * time.Second,
+	headers: 32 << 10,
+	streams: 100,
+	poll:    2 * time.Second,
 }
 
 func (o *Options) complete() error {

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -24,6 +25,7 @@ type Server struct {
 	clientCA    *clientCA // nil: clients need no certificate
 	users       *users    // nil: no login
 	http        *http.Server
+	listener    atomic.Pointer[listener] // nil until Serve
 
 	stop       context.CancelFunc // ends the background work
 	background context.Context
@@ -70,9 +72,7 @@ func New(opts Options) (*Server, error) {
 		// Handshakes that scanners break off, and the like.
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
-	if !opts.DirectWrites {
-		s.http.ConnContext = keepConn
-	}
+	s.http.ConnContext = s.keepConn
 	return s, nil
 }
 
@@ -93,11 +93,12 @@ func (s *Server) Listen(ctx context.Context) (net.Listener, error) {
 // Serve answers on a listener until Shutdown, then returns nil. It is called
 // once.
 func (s *Server) Serve(l net.Listener) error {
-	return s.serveOn(newListener(l, s.opts.MaxConnections))
+	return s.serveOn(newListener(l, s.opts.MaxConnections, s.opts.limits))
 }
 
 func (s *Server) serveOn(l *listener) error {
-	s.running.Go(func() { l.closeStalled(s.background, s.opts.limits.stall) })
+	s.listener.Store(l)
+	s.running.Go(func() { l.closeStalled(s.background) })
 	s.running.Go(func() { watch(s.background, s.opts.limits.poll, s.checkFiles) })
 	err := s.http.ServeTLS(l, "", "")
 	if errors.Is(err, http.ErrServerClosed) {
@@ -118,10 +119,18 @@ func (s *Server) checkFiles() {
 }
 
 // Shutdown stops accepting, and lets the answers that are under way end until
-// ctx is done; then it cuts those that are left, and says so by ctx's error.
+// ctx is done, to their last byte in the client's hands; then it cuts those that
+// are left, and says so by ctx's error.
 func (s *Server) Shutdown(ctx context.Context) error {
+	l := s.listener.Load()
 	err := s.http.Shutdown(ctx)
+	if err == nil && l != nil {
+		err = l.waitLingering(ctx)
+	}
 	if err != nil {
+		if l != nil {
+			l.cutLingering()
+		}
 		_ = s.http.Close() // its error would be of connections that are cut on purpose
 		err = fmt.Errorf("end the answers under way: %w", err)
 	}

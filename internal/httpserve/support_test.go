@@ -111,7 +111,7 @@ func start(t testing.TB, views Views, change ...func(*Options)) *running {
 	require.NoError(t, err)
 	l, err := s.Listen(context.Background())
 	require.NoError(t, err)
-	r.Server, r.addr, r.listener = s, l.Addr().String(), newListener(l, opts.MaxConnections)
+	r.Server, r.addr, r.listener = s, l.Addr().String(), newListener(l, opts.MaxConnections, opts.limits)
 	done := make(chan error, 1)
 	go func() { done <- s.serveOn(r.listener) }()
 	t.Cleanup(func() {

@@ -33,6 +33,26 @@ func TestNothingHeldYet(t *testing.T) {
 	}
 }
 
+// A client that is told 404 takes the version for gone.
+func TestAVersionThatCannotBeRead(t *testing.T) {
+	s := openStore(t)
+	follow(t, s, hold(t, s, "1.0.0", tree{"x.txt": "content\n"}))
+	indexes, err := filepath.Glob(filepath.Join(s.Dir(), "trees", "*", "index"))
+	require.NoError(t, err)
+	follow(t, s, hold(t, s, "2.0.0", tree{"x.txt": "other content\n"}))
+	for _, index := range indexes {
+		require.NoError(t, os.Rename(index, index+".away"))
+		require.NoError(t, os.Mkdir(index, 0o755))
+	}
+	r := start(t, s)
+	got := r.ask(t, r.client(t, 1), "GET", "/@1.0.0/x.txt")
+	assert.Equal(t, 503, got.StatusCode)
+	assert.NotEmpty(t, got.Header.Get("Retry-After"))
+	assert.NotContains(t, got.body, s.Dir(), "no internals")
+	assert.Equal(t, 200, r.ask(t, r.client(t, 1), "GET", "/@2.0.0/x.txt").StatusCode)
+	assert.Equal(t, 404, r.ask(t, r.client(t, 1), "GET", "/@3.0.0/x.txt").StatusCode)
+}
+
 func TestLastModified(t *testing.T) {
 	at := func(s string) time.Time {
 		d, err := time.Parse("15:04:05.000", s)

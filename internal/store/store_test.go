@@ -283,8 +283,9 @@ func TestRetention(t *testing.T) {
 	assert.Equal(t, content{"f": "4"}, served(t, s))
 	_, err = s.AcquireVersion(held[0].Manifest.String())
 	assert.ErrorIs(t, err, ErrNotHeld)
-	_, err = s.AcquireVersion(held[2].Manifest.String())
-	assert.NoError(t, err, "one release is kept beside the served one")
+	v, err = s.AcquireVersion(held[2].Manifest.String())
+	require.NoError(t, err, "one release is kept beside the served one")
+	v.Close()
 }
 
 func TestSinceIsSafe(t *testing.T) {

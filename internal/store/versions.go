@@ -1,24 +1,47 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
 )
 
-// maxVersionViews is how many views that are not served are kept loaded for
-// clients that ask for them by name.
-const maxVersionViews = 4
+// Views that are not served are kept loaded for clients that ask for them by
+// name: a client that is held at a version asks for nothing else, and laying one
+// out takes some milliseconds for 30,000 paths. All of them together are to have
+// no more paths than this, about 70 MB if no tree is shared: a dozen releases of
+// 40,000. The latest few are kept whatever their size, as are not more than so
+// many: each may have a tree of its own, which is an open folder.
+const (
+	maxVersionPaths = 500_000
+	minVersionViews = 4
+	maxVersionViews = 64
+)
 
 // versionViews are views that clients have asked for by name, the latest first.
 type versionViews struct {
-	mu    sync.Mutex
-	views []*View
+	mu       sync.Mutex
+	views    []*View
+	building []*versionBuild
+}
+
+// versionBuild is a view that is being laid out: by one request, for all that
+// want it meanwhile.
+type versionBuild struct {
+	keys    []ReleaseKey
+	waiting int64 // further holds that are due, guarded by versionViews.mu
+	dropped bool  // not to be kept; guarded likewise
+
+	done chan struct{} // closed when what follows is set
+	view *View
+	err  error
 }
 
 // AcquireVersion returns, held, the view with that id, or a view of the one
 // release with that tag or manifest digest. The error wraps ErrNotHeld where
-// the store has no such thing, whole.
+// the store has no such thing, or its tree is gone; not where the tree is there
+// and cannot be read, of which a client must not be told that it does not exist.
 func (s *Store) AcquireVersion(version string) (*View, error) {
 	if v := s.Acquire(); v != nil {
 		if v.id == version {
@@ -37,8 +60,11 @@ func (s *Store) AcquireVersion(version string) (*View, error) {
 	}
 	return s.versions.acquire(keys, func() (*View, error) {
 		v, err := s.buildView(keys)
+		if errors.Is(err, errNoTree) {
+			err = fmt.Errorf("%w: %w", ErrNotHeld, err)
+		}
 		if err != nil {
-			return nil, fmt.Errorf("release or view %q: %w: %w", version, ErrNotHeld, err)
+			return nil, fmt.Errorf("release or view %q: %w", version, err)
 		}
 		return v, nil
 	})
@@ -46,32 +72,81 @@ func (s *Store) AcquireVersion(version string) (*View, error) {
 
 func (c *versionViews) acquire(keys []ReleaseKey, build func() (*View, error)) (*View, error) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	n := slices.IndexFunc(c.views, func(v *View) bool { return slices.Equal(v.keys(), keys) })
-	if n < 0 {
-		v, err := build()
-		if err != nil {
-			return nil, err
-		}
-		if len(c.views) == maxVersionViews {
-			c.views[maxVersionViews-1].Close()
-			c.views = c.views[:maxVersionViews-1]
-		}
-		c.views, n = append(c.views, v), len(c.views)
+	if n := slices.IndexFunc(c.views, func(v *View) bool { return v.isOf(keys) }); n >= 0 {
+		defer c.mu.Unlock()
+		v := c.views[n]
+		c.views = slices.Insert(slices.Delete(c.views, n, n+1), 0, v)
+		v.holders.Add(1)
+		return v, nil
 	}
-	v := c.views[n]
-	c.views = slices.Insert(slices.Delete(c.views, n, n+1), 0, v)
-	v.holders.Add(1)
-	return v, nil
+	if n := slices.IndexFunc(c.building, func(b *versionBuild) bool { return slices.Equal(b.keys, keys) }); n >= 0 {
+		b := c.building[n]
+		b.waiting++
+		c.mu.Unlock()
+		<-b.done
+		return b.view, b.err
+	}
+	b := &versionBuild{keys: keys, done: make(chan struct{}), err: errors.New("it could not be laid out")} // what a panic leaves
+	c.building = append(c.building, b)
+	c.mu.Unlock()
+	defer c.finish(b)
+	b.view, b.err = build() // without the lock: who asks for another version does not wait
+	return b.view, b.err
 }
 
-// drop lets go of all views, so that their trees can be removed once nobody
-// reads them.
+// finish hands out what was built, and keeps it.
+func (c *versionViews) finish(b *versionBuild) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	defer close(b.done)
+	c.building = slices.DeleteFunc(c.building, func(other *versionBuild) bool { return other == b })
+	if b.view == nil {
+		return
+	}
+	b.view.holders.Add(b.waiting)
+	if b.dropped {
+		return
+	}
+	b.view.holders.Add(1)
+	c.views = slices.Insert(c.views, 0, b.view)
+	keep, paths := 0, 0
+	for _, v := range c.views {
+		if paths += len(v.nodes); keep == maxVersionViews || keep >= minVersionViews && paths > maxVersionPaths {
+			break
+		}
+		keep++
+	}
+	c.close(keep)
+}
+
+// close lets go of all views but the latest.
+func (c *versionViews) close(keep int) {
+	for _, v := range c.views[keep:] {
+		v.Close()
+	}
+	c.views = slices.Delete(c.views, keep, len(c.views))
+}
+
+// drop lets go of all views, those that are being laid out included, so that
+// their trees can be removed once nobody reads them.
 func (c *versionViews) drop() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, v := range c.views {
-		v.Close()
+	c.close(0)
+	for _, b := range c.building {
+		b.dropped = true
 	}
-	c.views = nil
+}
+
+// isOf says whether the view is of those releases.
+func (v *View) isOf(keys []ReleaseKey) bool {
+	if len(v.releases) != len(keys) {
+		return false
+	}
+	for n := range keys {
+		if v.releases[n].Key() != keys[n] {
+			return false
+		}
+	}
+	return true
 }

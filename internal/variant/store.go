@@ -21,6 +21,9 @@ type Options struct {
 	// nil refuses none.
 	Space  func(bytes int64) error
 	Logger *slog.Logger // nil: none
+	// Forgotten is called where a variant turned out to be of no use, and its
+	// content is for the next Make again. It must not wait. nil tells nobody.
+	Forgotten func()
 }
 
 // Store is a folder of variants. Find, Read and Open are safe for concurrent
@@ -46,6 +49,9 @@ func Open(opts Options) (*Store, error) {
 	}
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	if opts.Forgotten == nil {
+		opts.Forgotten = func() {}
 	}
 	s := &Store{opts: opts}
 	if err := os.RemoveAll(s.path("tmp")); err != nil {
@@ -185,5 +191,6 @@ func (s *Store) forget(sum [sha256.Size]byte, path string, cause error) error {
 	s.mu.Unlock()
 	s.large.Delete(path)
 	s.opts.Logger.Warn("a compressed variant cannot be used; the file is served as it is, and the variant is made anew", "variant", path, "error", cause)
+	s.opts.Forgotten()
 	return fmt.Errorf("%s: %w: %w", path, ErrNone, cause)
 }
