@@ -35,7 +35,8 @@ type writers struct {
 	check func() error
 
 	jobs    chan job
-	free    chan []byte
+	free    chan []byte    // blocks that were used, to be used again
+	unused  chan struct{}  // one for each block that is still to be made
 	batch   batch          // small files that no job has yet; of the goroutine that calls write
 	pending sync.WaitGroup // jobs not done
 	running sync.WaitGroup // goroutines not ended
@@ -74,9 +75,9 @@ type largeFile struct {
 }
 
 func startWriters(root *os.Root, reuse *reuse, check func() error) *writers {
-	w := &writers{root: root, reuse: reuse, check: check, jobs: make(chan job), free: make(chan []byte, blockCount)}
+	w := &writers{root: root, reuse: reuse, check: check, jobs: make(chan job), free: make(chan []byte, blockCount), unused: make(chan struct{}, blockCount)}
 	for range blockCount {
-		w.free <- nil // allocated when first needed
+		w.unused <- struct{}{}
 	}
 	for range writerCount {
 		w.running.Go(w.run)
@@ -120,12 +121,20 @@ func (w *writers) send() {
 	w.batch = batch{}
 }
 
+// takeBlock makes a block only where none is free: memory that was never touched
+// is dear, and a small tree needs little of it.
 func (w *writers) takeBlock() []byte {
-	b := <-w.free
-	if b == nil {
-		b = make([]byte, blockSize)
+	select {
+	case b := <-w.free:
+		return b[:blockSize]
+	default:
 	}
-	return b[:blockSize]
+	select {
+	case b := <-w.free:
+		return b[:blockSize]
+	case <-w.unused:
+		return make([]byte, blockSize)
+	}
 }
 
 func (w *writers) writeLarge(name string, size int64, content io.Reader, sum *[sha256.Size]byte) error {

@@ -23,26 +23,17 @@ type ahead struct {
 
 func readAhead(r io.Reader) *ahead {
 	a := &ahead{blocks: make(chan []byte, aheadCount), free: make(chan []byte, aheadCount), stop: make(chan struct{})}
-	for range aheadCount {
-		a.free <- nil // made when first needed
-	}
 	go a.run(r)
 	return a
 }
 
 func (a *ahead) run(r io.Reader) {
 	defer close(a.blocks)
-	for {
-		var block []byte
-		select {
-		case <-a.stop:
-			return
-		case block = <-a.free:
-		}
+	for left := aheadCount; ; {
+		block := a.take(&left)
 		if block == nil {
-			block = make([]byte, aheadBlock)
+			return
 		}
-		block = block[:aheadBlock]
 		n, err := 0, error(nil)
 		for n < len(block) && err == nil {
 			var m int
@@ -54,6 +45,29 @@ func (a *ahead) run(r io.Reader) {
 			a.err = err
 			return
 		}
+	}
+}
+
+// take returns a block: one that was used, if there is one, since memory that was
+// never touched is dear; else one of those that are left to be made; nil when
+// nobody reads any more.
+func (a *ahead) take(left *int) []byte {
+	select {
+	case <-a.stop:
+		return nil
+	case block := <-a.free:
+		return block[:aheadBlock]
+	default:
+	}
+	if *left > 0 {
+		*left--
+		return make([]byte, aheadBlock)
+	}
+	select {
+	case <-a.stop:
+		return nil
+	case block := <-a.free:
+		return block[:aheadBlock]
 	}
 }
 
