@@ -74,8 +74,26 @@ func (l *listener) lingers(c *conn) bool {
 	if l.cut.Load() || !c.asked.Load() || c.ended.Load() || c.dropped.Load() {
 		return false
 	}
-	l.lingering.Add(1)
+	l.lingering++
 	return true
+}
+
+// lingered notes that a connection's end was waited for.
+func (l *listener) lingered() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.lingering--; l.lingering == 0 {
+		l.noneLingers.Broadcast()
+	}
+}
+
+// waitForNone returns when no connection lingers.
+func (l *listener) waitForNone() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for l.lingering > 0 {
+		l.noneLingers.Wait()
+	}
 }
 
 // linger closes for writing, and waits for the client to close: for as long as
@@ -123,7 +141,7 @@ func (l *listener) lingerBound() time.Duration {
 func (l *listener) waitLingering(ctx context.Context) error {
 	gone := make(chan struct{})
 	go func() {
-		l.lingering.Wait()
+		l.waitForNone()
 		close(gone)
 	}()
 	select {
@@ -139,5 +157,5 @@ func (l *listener) cutLingering() {
 	l.mu.Lock()
 	l.cut.Store(true)
 	l.mu.Unlock()
-	l.lingering.Wait()
+	l.waitForNone()
 }

@@ -23,14 +23,18 @@ type listener struct {
 	close  func() error
 	limits limits
 
-	mu        sync.Mutex
-	conns     map[*conn]struct{}
-	lingering sync.WaitGroup // connections that are being closed (linger.go)
-	cut       atomic.Bool    // none is waited for any more
+	mu    sync.Mutex
+	conns map[*conn]struct{}
+
+	// Of connections that are being closed (linger.go).
+	lingering   int         // guarded by mu
+	noneLingers sync.Cond   // told when there are none
+	cut         atomic.Bool // none is waited for any more
 }
 
 func newListener(l net.Listener, maxConnections int, limits limits) *listener {
 	n := &listener{Listener: l, done: make(chan struct{}), limits: limits, conns: make(map[*conn]struct{})}
+	n.noneLingers.L = &n.mu
 	if maxConnections > 0 {
 		n.slots = make(chan struct{}, maxConnections)
 	}
@@ -64,7 +68,7 @@ func (l *listener) Accept() (net.Conn, error) {
 		}
 		c.end()
 		go func() {
-			defer l.lingering.Done()
+			defer l.lingered()
 			defer l.release()
 			defer raw.Close() // whom it would be told is not waiting
 			l.linger(c)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -14,8 +15,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// growth is a Sink that measures what Extract holds on to.
+// growth is a Sink that measures what Extract holds on to. It is told of the end
+// of the stream by the goroutine that reads it.
 type growth struct {
+	mu           sync.Mutex
 	before, peak uint64
 	calls, every int
 }
@@ -28,6 +31,8 @@ func liveHeap() uint64 {
 }
 
 func (g *growth) measure() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	if g.calls++; g.calls%g.every == 0 {
 		g.peak = max(g.peak, liveHeap())
 	}
@@ -39,6 +44,8 @@ func (g *growth) andAtEOF(r io.Reader) io.Reader {
 	return readerFunc(func(p []byte) (int, error) {
 		n, err := r.Read(p)
 		if err == io.EOF {
+			g.mu.Lock()
+			defer g.mu.Unlock()
 			g.peak = max(g.peak, liveHeap())
 		}
 		return n, err
@@ -58,11 +65,13 @@ func perEntry(t testing.TB, n int, make func(i int) entry) float64 {
 	return float64(growthOf(t, n, make)-growthOf(t, 1, make)) / float64(n)
 }
 
-// growthOf extracts n entries and returns what they took at most.
+// growthOf extracts n entries behind one that fills all buffers there are, and
+// returns what they took at most.
 func growthOf(t testing.TB, n int, make func(i int) entry) int64 {
 	r, w := io.Pipe()
 	go func() {
 		buffered := bufio.NewWriterSize(w, 1<<16)
+		_, _ = buffered.Write(cutTar(reg("first", strings.Repeat("x", 4*aheadCount*aheadBlock))))
 		for i := range n {
 			_, _ = buffered.Write(cutTar(make(i)))
 		}
