@@ -1,7 +1,6 @@
 package store
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -221,17 +220,13 @@ func (st *Staging) Publish() error {
 	return nil
 }
 
+// writeIndex writes as it goes: the index of a large tree is not held as text too.
 func (st *Staging) writeIndex() error {
-	var b bytes.Buffer
-	if err := st.sealed.write(&b); err != nil {
-		return err
-	}
 	f, err := os.OpenFile(filepath.Join(st.store.dir, st.folder, "index"), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(b.Bytes())
-	return errors.Join(err, f.Chmod(0o644), f.Close())
+	return errors.Join(st.sealed.write(f), f.Chmod(0o644), f.Close())
 }
 
 // Discard throws the tree away, unless it is published.
