@@ -111,10 +111,14 @@ func (g *sources) pollersForOps() []ops.Poller {
 
 // importInto imports under the limits and rules that are in use now.
 func (g *sources) importInto(ctx context.Context, body io.Reader, r ops.ImportRequest) (importer.Result, error) {
+	return importInto(ctx, g.store, g.config(), g.log, body, r)
+}
+
+// config is the configuration in use.
+func (g *sources) config() *config.Config {
 	g.mu.Lock()
-	cfg := g.cfg
-	g.mu.Unlock()
-	return importInto(ctx, g.store, cfg, g.log, body, r)
+	defer g.mu.Unlock()
+	return g.cfg
 }
 
 // Trigger has all sources polled now.

@@ -10,6 +10,7 @@ import (
 	"github.com/specman/specman/internal/store"
 	"github.com/specman/specman/internal/sync/archive"
 	"github.com/specman/specman/internal/sync/oci"
+	"github.com/specman/specman/internal/sync/unpack"
 )
 
 // refetch fetches the layers of damaged trees that no sync would bring, because
@@ -17,9 +18,7 @@ import (
 // to. A registry mostly still has a layer when the tag has moved on. What it has not
 // is no error: the store says what is left.
 func (g *sources) refetch(ctx context.Context) error {
-	g.mu.Lock()
-	cfg := g.cfg
-	g.mu.Unlock()
+	cfg := g.config()
 	for n := range cfg.Sources {
 		if s := &cfg.Sources[n]; s.Repository != "" {
 			if err := g.refetchFrom(ctx, s, archiveLimits(cfg)); err != nil {
@@ -65,19 +64,10 @@ func fetchTree(ctx context.Context, repository *oci.Repository, st *store.Store,
 		return err
 	}
 	defer body.Close()
-	staging, err := st.NewStaging(r.Layer)
-	if err != nil {
-		return err
-	}
-	defer staging.Discard()
-	report, err := archive.Extract(ctx, body, limits, staging)
+	tree, err := unpack.Stream(ctx, st, body, r.Layer, limits)
 	if err != nil {
 		return fmt.Errorf("unpack %s of %s: %w", r.Archive, r.Tag, err)
 	}
-	skipped := make([]store.Skipped, len(report.Skipped))
-	for n, e := range report.Skipped {
-		skipped[n] = store.Skipped(e)
-	}
-	staging.Skip(skipped, report.SkippedTotal)
-	return staging.Publish()
+	defer tree.Staging.Discard()
+	return tree.Staging.Publish()
 }

@@ -60,7 +60,7 @@ func (r *reuse) linkLarge(sum [sha256.Size]byte, name string) {
 		return
 	}
 	t := r.view.trees[at.tree]
-	f, err := t.open(at.rec)
+	f, _, err := t.openFile(at.rec) // open would read it all, too
 	if err != nil {
 		return
 	}

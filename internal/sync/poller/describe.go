@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 
 	"github.com/specman/specman/internal/store"
 	"github.com/specman/specman/internal/sync/selector"
@@ -41,5 +40,5 @@ func openIn(v *store.View, name string) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, err
 	}
-	return (*os.File)(f), nil
+	return f, nil
 }
