@@ -2,7 +2,6 @@ package store
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -110,14 +109,13 @@ func (s *Store) unnamed(st *state, now time.Time, dryRun bool) ([]digest.Digest,
 	for _, r := range s.state.Load().Releases {
 		was[r.Layer] = true
 	}
-	entries, err := os.ReadDir(filepath.Join(s.dir, treesFolder))
+	layers, err := layersOnDisk(s.dir)
 	if err != nil {
-		return nil, fmt.Errorf("list the trees of the store: %w", err)
+		return nil, err
 	}
 	var out []digest.Digest
-	for _, e := range entries {
-		layer, ok := layerOf(e.Name())
-		if !ok || named[layer] {
+	for _, layer := range layers {
+		if named[layer] {
 			delete(s.orphans, layer)
 			continue
 		}

@@ -3,7 +3,6 @@ package store
 import (
 	"crypto/sha256"
 	"os"
-	"path/filepath"
 	"sync"
 
 	"github.com/opencontainers/go-digest"
@@ -111,13 +110,12 @@ func (l *loadedTrees) searchDisk(sum [sha256.Size]byte) (*os.File, bool) {
 	if l.lacking[sum] {
 		return nil, false
 	}
-	entries, err := os.ReadDir(filepath.Join(l.dir, treesFolder))
+	layers, err := layersOnDisk(l.dir)
 	if err != nil {
 		return nil, false
 	}
-	for _, e := range entries {
-		layer, ok := layerOf(e.Name())
-		if !ok || l.inUse(layer) {
+	for _, layer := range layers {
+		if l.inUse(layer) {
 			continue
 		}
 		t, err := openTree(l.dir, layer)

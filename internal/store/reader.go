@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"slices"
 	"time"
 )
 
@@ -119,7 +118,7 @@ func (p *Snapshot) AcquireVersion(version string) (*View, error) {
 // pin: the served one where nothing is followed. The error wraps ErrNotHeld.
 func (p *Snapshot) AcquireDesired() (*View, error) {
 	keys := p.store.Desired().Releases
-	if p.View != nil && (len(keys) == 0 || slices.Equal(keys, p.View.keys())) {
+	if p.View != nil && (len(keys) == 0 || p.View.isOf(keys)) {
 		p.View.holders.Add(1)
 		return p.View, nil
 	}

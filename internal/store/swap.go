@@ -120,7 +120,7 @@ func (s *Store) servesDesired(st *state) bool {
 		return v != nil
 	}
 	want := s.desired(st)
-	return v != nil && slices.Equal(v.keys(), want) || v == nil && len(want) == 0
+	return v != nil && v.isOf(want) || v == nil && len(want) == 0
 }
 
 func (v *View) keys() []ReleaseKey {
@@ -131,11 +131,16 @@ func (v *View) keys() []ReleaseKey {
 	return keys
 }
 
+// isOf says whether the view is of those releases, in that order.
+func (v *View) isOf(keys []ReleaseKey) bool {
+	return slices.EqualFunc(v.releases, keys, func(r Release, k ReleaseKey) bool { return r.Key() == k })
+}
+
 // serve makes the view of keys the served one, and next the state. Nothing is
 // ever replaced by nothing: without keys the served view stays.
 func (s *Store) serve(next *state, keys []ReleaseKey) (swapped bool, err error) {
 	old := s.current.Load()
-	if len(keys) == 0 || old != nil && slices.Equal(old.keys(), keys) {
+	if len(keys) == 0 || old != nil && old.isOf(keys) {
 		s.demote(next, old)
 		return false, s.save(next)
 	}

@@ -43,6 +43,21 @@ func layerOf(name string) (digest.Digest, bool) {
 	return d, ok && d.Validate() == nil
 }
 
+// layersOnDisk lists the layers that have a tree in a store's folder.
+func layersOnDisk(dir string) ([]digest.Digest, error) {
+	entries, err := os.ReadDir(filepath.Join(dir, treesFolder))
+	if err != nil {
+		return nil, fmt.Errorf("list the trees of the store: %w", err)
+	}
+	var layers []digest.Digest
+	for _, e := range entries {
+		if layer, ok := layerOf(e.Name()); ok {
+			layers = append(layers, layer)
+		}
+	}
+	return layers, nil
+}
+
 // openTree reads the index of a tree and checks it. It does not read the files.
 func openTree(dir string, layer digest.Digest) (*tree, error) {
 	folder := filepath.Join(dir, treesFolder, treeName(layer))

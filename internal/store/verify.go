@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -60,15 +58,9 @@ func (s *Store) Verify(ctx context.Context, opts VerifyOptions) (VerifyReport, e
 
 // layers are all that have a tree on disk, or should have one.
 func (s *Store) layers() ([]digest.Digest, error) {
-	entries, err := os.ReadDir(filepath.Join(s.dir, treesFolder))
+	layers, err := layersOnDisk(s.dir)
 	if err != nil {
-		return nil, fmt.Errorf("list the trees of the store: %w", err)
-	}
-	var layers []digest.Digest
-	for _, e := range entries {
-		if layer, ok := layerOf(e.Name()); ok {
-			layers = append(layers, layer)
-		}
+		return nil, err
 	}
 	for _, r := range s.state.Load().Releases {
 		layers = append(layers, r.Layer)

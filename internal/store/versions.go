@@ -137,16 +137,3 @@ func (c *versionViews) drop() {
 		b.dropped = true
 	}
 }
-
-// isOf says whether the view is of those releases.
-func (v *View) isOf(keys []ReleaseKey) bool {
-	if len(v.releases) != len(keys) {
-		return false
-	}
-	for n := range keys {
-		if v.releases[n].Key() != keys[n] {
-			return false
-		}
-	}
-	return true
-}
