@@ -3,8 +3,8 @@ package store
 import (
 	"os"
 	"sync"
-	"syscall"
-	"time"
+
+	"github.com/specman/specman/internal/filestate"
 )
 
 // vouchFrom is the size above which who serves a file does not have it in memory as a
@@ -21,14 +21,7 @@ type vouchers struct {
 
 type voucher struct {
 	mu   sync.Mutex // who comes while the file is read waits for it
-	seen fileState
-}
-
-// fileState changes with every write to a file, and with a file put in its place.
-type fileState struct {
-	inode        uint64
-	changed      int64
-	changedNanos int64
+	seen filestate.State
 }
 
 func (v *vouchers) of(rec int32) *voucher {
@@ -45,22 +38,18 @@ func (v *vouchers) of(rec int32) *voucher {
 
 // vouch says whether an open file holds what was published.
 func (t *tree) vouch(rec int32, f *os.File, info os.FileInfo) bool {
-	st, ok := info.Sys().(*syscall.Stat_t)
-	if !ok {
-		return hashFile(f) == t.records[rec].sum
-	}
-	now := fileState{st.Ino, int64(st.Ctim.Sec), int64(st.Ctim.Nsec)}
+	now := filestate.Of(info)
+	settled := now.Settled()
 	v := t.vouchers.of(rec)
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if v.seen == now {
+	if settled && v.seen == now {
 		return true
 	}
 	if hashFile(f) != t.records[rec].sum {
 		return false
 	}
-	// The clock of a file system is coarse: another write so soon would leave no trace.
-	if time.Since(time.Unix(now.changed, now.changedNanos)) > time.Second {
+	if settled {
 		v.seen = now
 	}
 	return true

@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+
+	"github.com/specman/specman/internal/filestate"
 )
 
 // Options say where variants are kept.
@@ -37,6 +39,12 @@ type Store struct {
 	mu       sync.Mutex // held while facts change
 
 	large sync.Map // string (path) → checked: large variants that this process has read
+}
+
+// checked is what is known of a large variant that was read to its end.
+type checked struct {
+	sum   [sha256.Size]byte
+	state filestate.State
 }
 
 // ErrNone is wrapped where there is no such variant, or none that can be used.
@@ -117,7 +125,7 @@ func (s *Store) Find(sum [sha256.Size]byte) (set Set, ok bool) {
 // Read returns a whole variant, checked, and its sha256. An error means that
 // there is none: the file is to be served as it is.
 func (s *Store) Read(sum [sha256.Size]byte, c Coding) (body []byte, bodySum [sha256.Size]byte, err error) {
-	file, want, err := s.find(sum, c)
+	file, want, _, err := s.find(sum, c)
 	if err != nil {
 		return nil, bodySum, err
 	}
@@ -138,11 +146,10 @@ func (s *Store) Read(sum [sha256.Size]byte, c Coding) (body []byte, bodySum [sha
 // sha256. It reads the file to check it, the first time in the life of a process
 // and when anything has changed on it since.
 func (s *Store) Open(sum [sha256.Size]byte, c Coding) (file *os.File, bodySum [sha256.Size]byte, err error) {
-	file, want, err := s.find(sum, c)
+	file, want, state, err := s.find(sum, c)
 	if err != nil {
 		return nil, bodySum, err
 	}
-	state := stateOf(file)
 	if known, ok := s.large.Load(file.Name()); ok && known.(checked).state == state {
 		return file, known.(checked).sum, nil
 	}
@@ -156,31 +163,32 @@ func (s *Store) Open(sum [sha256.Size]byte, c Coding) (file *os.File, bodySum [s
 		_ = file.Close() // it was only read
 		return nil, bodySum, s.forget(sum, file.Name(), err)
 	}
-	if state.settled() {
+	if state.Settled() {
 		s.large.Store(file.Name(), checked{bodySum, state})
 	}
 	return file, bodySum, nil
 }
 
-func (s *Store) find(sum [sha256.Size]byte, c Coding) (*os.File, Variant, error) {
+func (s *Store) find(sum [sha256.Size]byte, c Coding) (file *os.File, want Variant, state filestate.State, err error) {
 	set, ok := s.Find(sum)
 	want, has := set.Get(c)
 	if !ok || !has {
-		return nil, Variant{}, fmt.Errorf("%x in %s: %w", sum, c, ErrNone)
+		return nil, want, state, fmt.Errorf("%x in %s: %w", sum, c, ErrNone)
 	}
 	path := s.file(sum, c)
-	file, err := os.Open(path)
+	file, err = os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, Variant{}, s.forget(sum, path, err)
+		return nil, want, state, s.forget(sum, path, err)
 	}
 	if err != nil {
-		return nil, Variant{}, fmt.Errorf("%w: %w", ErrNone, err)
+		return nil, want, state, fmt.Errorf("%w: %w", ErrNone, err)
 	}
-	if info, err := file.Stat(); err != nil || info.Size() != want.Size {
+	info, err := file.Stat()
+	if err != nil || info.Size() != want.Size {
 		_ = file.Close() // it was only read
-		return nil, Variant{}, s.forget(sum, path, errors.New("its size is not that which was made"))
+		return nil, want, state, s.forget(sum, path, errors.New("its size is not that which was made"))
 	}
-	return file, want, nil
+	return file, want, filestate.Of(info), nil
 }
 
 // forget drops what is known of a content of which a variant cannot be used, so

@@ -16,10 +16,11 @@ const module = "github.com/specman/specman/"
 func TestLayers(t *testing.T) {
 	t.Parallel()
 	// shared are packages that hold no state and know nobody.
-	shared := []string{"internal/human", "internal/sync/archive/inflate"}
+	shared := []string{"internal/filestate", "internal/human", "internal/sync/archive/inflate"}
 	may := map[string][]string{
 		"cmd/specman":                   nil, // all
 		"internal/config":               {},
+		"internal/filestate":            {},
 		"internal/human":                {},
 		"internal/logging":              {},
 		"internal/sync/archive":         {},

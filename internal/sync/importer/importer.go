@@ -65,8 +65,9 @@ type PassedOver struct {
 
 // Import reads an archive, or an OCI layout in one, to its end and puts what it holds
 // into the store. The error is a *[archive.RefusedError], wrapped, where the input is
-// at fault, and a *[gate.RefusedError] where the site's own rules hold it back. Where a layout holds several releases, those that can be had are imported,
-// and it is no error that others cannot: see PassedOver.
+// at fault, and a *[gate.RefusedError] where the site's own rules hold it back. Where a
+// layout holds several releases, those that can be had are imported, and it is no error
+// that others cannot: see PassedOver.
 func Import(ctx context.Context, st *store.Store, r io.Reader, opts Options) (Result, error) {
 	if err := CheckTag(opts.Tag); err != nil {
 		return Result{}, err
