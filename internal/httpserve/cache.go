@@ -75,19 +75,20 @@ type cacheItem struct {
 }
 
 // newBodyCache returns a cache that takes that many bytes; nil, which holds
-// nothing, where not even one body would fit, or the memory is not to be had.
-func newBodyCache(bytes int64) *bodyCache {
+// nothing, where not even one body would fit. The error is that of memory that is
+// not to be had.
+func newBodyCache(bytes int64) (*bodyCache, error) {
 	shards, part := divide(bytes)
 	if part == 0 {
-		return nil
+		return nil, nil
 	}
 	memory, err := reserve(shards * part)
 	if err != nil {
-		return nil // Options.complete has said why, and what cures it
+		return nil, err
 	}
 	c := newBodyCacheIn(memory, shards)
 	releaseWith(&c.shards[0], memory)
-	return c
+	return c, nil
 }
 
 // divide says how many shards a cache of that many bytes has, and how many bytes

@@ -59,9 +59,21 @@ func heapCache(bytes int64) *bodyCache {
 	return newBodyCacheIn(make([]byte, shards*part), shards)
 }
 
+func mustCache(t testing.TB, bytes int64) *bodyCache {
+	t.Helper()
+	c, err := newBodyCache(bytes)
+	require.NoError(t, err)
+	return c
+}
+
+func TestMemoryThatIsNotToBeHadIsSaidSo(t *testing.T) {
+	_, err := newBodyCache(1 << 60)
+	assert.Error(t, err)
+}
+
 func TestCacheIsBounded(t *testing.T) {
 	for _, size := range []int64{1 << 10, 100 << 10, 1 << 20, 16 << 20} {
-		c := newBodyCache(size)
+		c := mustCache(t, size)
 		for n := range 20_000 {
 			c.put(key(n), make([]byte, n%5000), [32]byte{})
 		}
@@ -72,9 +84,9 @@ func TestCacheIsBounded(t *testing.T) {
 			assert.Greater(t, bytes, size*8/10, "and used")
 		}
 	}
-	assert.Nil(t, newBodyCache(0))
-	assert.Nil(t, newBodyCache(-1))
-	c := newBodyCache(1 << 10)
+	assert.Nil(t, mustCache(t, 0))
+	assert.Nil(t, mustCache(t, -1))
+	c := mustCache(t, 1<<10)
 	c.put(key(1), make([]byte, 4<<10), [32]byte{})
 	bodies, _ := c.holds()
 	assert.Zero(t, bodies, "what does not fit is not held")
@@ -84,7 +96,7 @@ func TestCacheIsBounded(t *testing.T) {
 func TestCacheTakesWhatItMay(t *testing.T) {
 	const size = 16 << 20
 	before := heapInUse()
-	c := newBodyCache(size)
+	c := mustCache(t, size)
 	reserved := 0
 	for n := range c.shards {
 		reserved += len(c.shards[n].pages.memory)
@@ -140,7 +152,7 @@ func TestCacheAgainstAMap(t *testing.T) {
 }
 
 func TestCacheKeepsWhatIsUsed(t *testing.T) {
-	c := newBodyCache(1 << 20)
+	c := mustCache(t, 1<<20)
 	body := bytes.Repeat([]byte("x"), 4<<10)
 	got := make([]byte, len(body))
 	for n := range 20 {
@@ -158,7 +170,7 @@ func TestCacheKeepsWhatIsUsed(t *testing.T) {
 }
 
 func TestCacheTellsCodingsApart(t *testing.T) {
-	c := newBodyCache(1 << 20)
+	c := mustCache(t, 1<<20)
 	plain, coded, other := key(1), key(1), key(1)
 	coded.coding, other.coding, other.tag[3] = 1, 1, 9
 	got := make([]byte, 5)
@@ -178,7 +190,7 @@ func TestCacheTellsCodingsApart(t *testing.T) {
 
 // Two keys that the index cannot tell apart do not get each other's bytes.
 func TestCacheKeysOfOneHash(t *testing.T) {
-	c := newBodyCache(1 << 20)
+	c := mustCache(t, 1<<20)
 	one, two := key(1), key(1)
 	two.sum[31]++
 	require.Equal(t, one.hash(), two.hash())

@@ -111,12 +111,6 @@ func (o *Options) complete() error {
 	if (o.TLS.CertFile == "") != (o.TLS.KeyFile == "") {
 		return fmt.Errorf("serve: http.tls.certFile (%q) and http.tls.keyFile (%q) go together: set both, or neither", o.TLS.CertFile, o.TLS.KeyFile)
 	}
-	if shards, part := divide(o.CacheBytes); part > 0 {
-		if err := canReserve(shards * part); err != nil {
-			o.Logger.Warn("There is no memory for small bodies, each is read from the disk; lower http.cacheBytes, or raise the process's limit of memory", "http.cacheBytes", o.CacheBytes, "error", err)
-			o.CacheBytes = 0
-		}
-	}
 	if o.Why == nil {
 		o.Why = func() string { return "nothing was fetched yet" }
 	}

@@ -95,15 +95,6 @@ func reserve(bytes int) ([]byte, error) {
 	return memory, nil
 }
 
-// canReserve tells whether reserve would succeed.
-func canReserve(bytes int) error {
-	memory, err := reserve(bytes)
-	if err != nil {
-		return err
-	}
-	return unix.Munmap(memory)
-}
-
 // releaseWith gives reserved memory back when its owner is garbage.
 func releaseWith[T any](owner *T, memory []byte) {
 	runtime.AddCleanup(owner, func(memory []byte) { _ = unix.Munmap(memory) }, memory) // it was mapped: it can be unmapped

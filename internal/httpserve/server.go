@@ -43,10 +43,12 @@ func New(opts Options) (*Server, error) {
 	s := &Server{
 		opts:   opts,
 		log:    opts.Logger,
-		cache:  newBodyCache(opts.CacheBytes),
 		faults: &faults{log: opts.Logger, seen: make(map[[sha256.Size]byte]time.Time)},
 	}
 	var err error
+	if s.cache, err = newBodyCache(opts.CacheBytes); err != nil {
+		s.log.Warn("There is no memory for small bodies, each is read from the disk; lower http.cacheBytes, or raise the process's limit of memory", "http.cacheBytes", opts.CacheBytes, "error", err)
+	}
 	if s.certificate, err = newCertificate(opts.TLS, s.log); err != nil {
 		return nil, fmt.Errorf("serve: %w", err)
 	}
