@@ -14,7 +14,7 @@ type Mover interface {
 	Acquire() *store.View
 	AcquireRecord(store.ViewRecord) (*store.View, error)
 	Target(version string, alone bool) (store.ViewRecord, error)
-	Hold(target store.ViewRecord, reason string) error
+	Hold(target store.ViewRecord, kind, reason string) error
 	Desired() store.ViewRecord
 	Pinned() *store.Pin
 	Unpin() (swapped bool, err error)
@@ -76,7 +76,7 @@ func PinTo(s Mover, r MoveRequest) (Move, error) {
 	return hold(s, store.RecordOf(v), r, "pin")
 }
 
-func hold(s Mover, target store.ViewRecord, r MoveRequest, what string) (Move, error) {
+func hold(s Mover, target store.ViewRecord, r MoveRequest, kind string) (Move, error) {
 	m, err := compare(s, target)
 	if err != nil {
 		return m, err
@@ -85,14 +85,14 @@ func hold(s Mover, target store.ViewRecord, r MoveRequest, what string) (Move, e
 	if r.DryRun {
 		return m, nil
 	}
-	reason := what
+	reason := kind
 	if r.Version != "" {
 		reason += " to " + r.Version
 	}
 	if r.By != "" {
 		reason += ", by " + r.By
 	}
-	return m, s.Hold(target, reason)
+	return m, s.Hold(target, kind, reason)
 }
 
 // Follow goes back to following the selectors.

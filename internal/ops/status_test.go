@@ -107,7 +107,7 @@ func TestHistoryOfAViewThatCameBack(t *testing.T) {
 	assert.Equal(t, []bool{true, false, false}, served())
 	target, err := r.store.Target("", false)
 	require.NoError(t, err)
-	require.NoError(t, r.store.Hold(target, "rollback"))
+	require.NoError(t, r.store.Hold(target, "rollback", "rollback"))
 	assert.Equal(t, []bool{false, true, false}, served())
 	st := getJSON[Status](r, "/api/v1/status")
 	assert.Equal(t, st.Served.Since, st.History[1].Since, "since it was rolled back to")
@@ -117,7 +117,7 @@ func TestHistoryOfAViewThatCameBack(t *testing.T) {
 func TestAPinIsToldOnce(t *testing.T) {
 	r := newRig(t)
 	r.follow(r.hold("4.5.13", files{"a": "1"}))
-	require.NoError(t, r.store.Hold(*r.store.Served(), "pin to 4.5.13"))
+	require.NoError(t, r.store.Hold(*r.store.Served(), "pin", "pin to 4.5.13"))
 	pin := r.store.Pinned()
 	// What a real poller says of the same pin.
 	real := poller.New(poller.Config{Name: "default", Source: absent{}, Store: r.store, Timeout: time.Minute})
@@ -157,7 +157,7 @@ func TestDamageIsTold(t *testing.T) {
 	assert.Equal(t, 1, st.Served.Releases[0].Damaged)
 
 	// What only a pin holds, no sync brings.
-	require.NoError(t, r.store.Hold(*r.store.Served(), "pin"))
+	require.NoError(t, r.store.Hold(*r.store.Served(), "pin", "pin"))
 	r.follow(r.hold("4.5.13", files{"a": "2"}))
 	st = getJSON[Status](r, "/api/v1/status")
 	assert.Contains(t, st.Notices[0].What, "1 files of 4.5.13")
@@ -272,7 +272,7 @@ func TestDiff(t *testing.T) {
 	same(t, nothing, getJSON[Diff](r, "/api/v1/diff"))
 
 	t.Run("without names: what a pin hides", func(t *testing.T) {
-		require.NoError(t, r.store.Hold(*r.store.Served(), "pin"))
+		require.NoError(t, r.store.Hold(*r.store.Served(), "pin", "pin"))
 		r.follow(b)
 		same(t, want, getJSON[Diff](r, "/api/v1/diff"))
 	})

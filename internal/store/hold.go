@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -88,19 +87,15 @@ func (s *Store) holds(st *state, h ViewRecord) bool {
 }
 
 // Hold serves a view that Target found and stays there: what sources contribute
-// from then on is held but not served, until Unpin. Reason says, for people,
-// what was asked for; it begins with rollback or pin, and so does the history tell
-// it. To hold the served view itself is no error here.
-func (s *Store) Hold(target ViewRecord, reason string) error {
+// from then on is held but not served, until Unpin. Kind is what the history calls
+// it, pin or rollback; reason says, for people, what was asked for. To hold the
+// served view itself is no error here.
+func (s *Store) Hold(target ViewRecord, kind, reason string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	next := s.state.Load().clone()
 	now := time.Now()
 	next.Pin = &Pin{View: target.ID, Number: target.Number, Since: now.UTC(), Reason: reason}
-	kind := "pin"
-	if strings.HasPrefix(reason, "rollback") {
-		kind = "rollback"
-	}
 	next.event(now, kind, "", "%s: holding %s", reason, target.ID)
 	if _, err := s.serve(next, target.Releases); err != nil {
 		return fmt.Errorf("hold view %s: %w", target.ID, err)

@@ -19,7 +19,7 @@ func TestRollbackStepsBackAndHolds(t *testing.T) {
 		t.Helper()
 		target, err := s.Target(version, alone)
 		require.NoError(t, err)
-		require.NoError(t, s.Hold(target, "rollback"))
+		require.NoError(t, s.Hold(target, "rollback", "rollback"))
 	}
 	back("", false)
 	assert.Equal(t, content{"f": "2"}, served(t, s))
@@ -62,8 +62,8 @@ func TestTheHistoryTellsARollbackFromAPin(t *testing.T) {
 	follow(t, s, hold(t, s, "2.0.0", content{"f": "2"}))
 	before, err := s.Target("", false)
 	require.NoError(t, err)
-	require.NoError(t, s.Hold(before, "rollback, by somebody"))
-	require.NoError(t, s.Hold(*s.Served(), "pin, by somebody"))
+	require.NoError(t, s.Hold(before, "rollback", "rollback, by somebody"))
+	require.NoError(t, s.Hold(*s.Served(), "pin", "pin, by somebody"))
 	_, err = s.Unpin()
 	require.NoError(t, err)
 	var kinds []string
@@ -83,7 +83,7 @@ func TestHoldAlone(t *testing.T) {
 	assert.ErrorIs(t, err, ErrNeverOnTop)
 	target, err := s.Target("1.0.0", true)
 	require.NoError(t, err)
-	require.NoError(t, s.Hold(target, "pin to 1.0.0"))
+	require.NoError(t, s.Hold(target, "pin", "pin to 1.0.0"))
 	assert.Equal(t, content{"f": "1", "g": "1"}, served(t, s))
 	_, err = s.Target("1.0.0", true)
 	assert.ErrorIs(t, err, ErrAlreadyThere)

@@ -117,7 +117,7 @@ func TestLayersAreOfWhatIsFollowed(t *testing.T) {
 	pulled := follow("default", "2.0.0")
 	all := func(store.ReleaseKey) bool { return true }
 	assert.ElementsMatch(t, []digest.Digest{imported, pulled}, Layers(st, all))
-	require.NoError(t, st.Hold(*st.Served(), "test"))
+	require.NoError(t, st.Hold(*st.Served(), "pin", "test"))
 	newer := follow("default", "3.0.0")
 	assert.ElementsMatch(t, []digest.Digest{imported, newer}, Layers(st, all), "a pin does not last")
 	assert.Equal(t, []digest.Digest{newer}, Layers(st, func(k store.ReleaseKey) bool { return k.Source == "default" }))

@@ -131,7 +131,7 @@ func TestAPinIsNotCurrent(t *testing.T) {
 	r.registry.push(t, "1.0.0", day(1), files{"a": "one"})
 	r.sync()
 	assert.Equal(t, 1.0, testutil.ToFloat64(m.current))
-	require.NoError(t, r.store.Hold(*r.store.Served(), "pin 1.0.0"))
+	require.NoError(t, r.store.Hold(*r.store.Served(), "pin", "pin 1.0.0"))
 	r.registry.push(t, "2.0.0", day(2), files{"a": "two"})
 	r.log.Reset()
 	assert.Equal(t, Success, r.sync().Result, "what is new is got, and not served")
