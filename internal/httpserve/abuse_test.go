@@ -17,6 +17,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
+
+	"github.com/specman/specman/internal/testenv"
 )
 
 // exchange writes raw bytes over TLS and reads until the server closes, or has
@@ -256,7 +258,7 @@ func TestConnectionsFitIntoTheOpenFiles(t *testing.T) {
 		{10_000, 1, 1, true},
 		{0, 0, 1024, false},
 	} {
-		var log logBuffer
+		var log testenv.Log
 		assert.Equal(t, c.accepted, connectionsWithin(c.wanted, c.files, slog.New(slog.NewTextHandler(&log, nil))), "%+v", c)
 		assert.Equal(t, c.warned, strings.Contains(log.String(), "ulimit -n"), "%+v", c)
 	}

@@ -1,7 +1,6 @@
 package httpserve
 
 import (
-	"bytes"
 	"compress/gzip"
 	"context"
 	"crypto/sha256"
@@ -16,7 +15,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -26,6 +24,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/specman/specman/internal/store"
+	"github.com/specman/specman/internal/testenv"
 )
 
 // tree is what a release holds: path → content. A path that ends with a slash
@@ -90,14 +89,14 @@ type running struct {
 	addr     string
 	listener *listener
 	registry *prometheus.Registry
-	log      *logBuffer
+	log      *testenv.Log
 	roots    *x509.CertPool
 }
 
 // start runs a server over a store until the test ends.
 func start(t testing.TB, views Views, change ...func(*Options)) *running {
 	t.Helper()
-	r := &running{registry: prometheus.NewRegistry(), log: &logBuffer{}}
+	r := &running{registry: prometheus.NewRegistry(), log: &testenv.Log{}}
 	opts := Options{
 		Views: views, Logger: slog.New(slog.NewTextHandler(r.log, nil)), Registerer: r.registry,
 		Listen: "127.0.0.1:0", Listing: true, CacheBytes: 8 << 20, Why: func() string { return "nothing was pushed yet" },
@@ -182,24 +181,6 @@ func (r *running) dial(t testing.TB, protocols ...string) *tls.Conn {
 	require.NoError(t, c.SetDeadline(time.Now().Add(20*time.Second)))
 	require.NoError(t, c.Handshake())
 	return c
-}
-
-// logBuffer is a log that a test reads while it is written.
-type logBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
 
 func sumOf(content string) [sha256.Size]byte { return sha256.Sum256([]byte(content)) }

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -124,6 +125,15 @@ func (r *rig) hold(tag string, content files, change ...func(*store.Release)) st
 	}
 	require.NoError(r, r.store.Add(release))
 	return store.Contribution{Tag: release.Tag, Manifest: release.Manifest, Reason: "it is version " + tag}
+}
+
+// lose removes a file of the only tree there is, as a failing disk might.
+func (r *rig) lose(path string) {
+	r.Helper()
+	found, err := filepath.Glob(filepath.Join(r.store.Dir(), "trees", "*", path))
+	require.NoError(r, err)
+	require.Len(r, found, 1)
+	require.NoError(r, os.Remove(found[0]))
 }
 
 func (r *rig) follow(order ...store.Contribution) {

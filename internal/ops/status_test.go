@@ -2,8 +2,6 @@ package ops
 
 import (
 	"encoding/json"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -143,10 +141,7 @@ func TestDamageIsTold(t *testing.T) {
 	r.follow(r.hold("4.5.13", files{"a": "1", "b": "1"}))
 	v := r.store.Acquire()
 	e, _ := v.Lookup("a")
-	trees, err := filepath.Glob(filepath.Join(r.store.Dir(), "trees", "*", "files", "a"))
-	require.NoError(t, err)
-	require.Len(t, trees, 1)
-	require.NoError(t, os.Remove(trees[0]))
+	r.lose("files/a")
 	r.store.Damaged(v, e)
 	v.Close()
 
@@ -170,10 +165,7 @@ func TestDamageOfAnImportIsCuredByAnother(t *testing.T) {
 	c := r.hold("4.5.13", files{"a": "1"}, func(r *store.Release) { r.Source = store.ImportSource })
 	_, err := r.store.Follow(store.ImportSource, []store.Contribution{c})
 	require.NoError(t, err)
-	trees, err := filepath.Glob(filepath.Join(r.store.Dir(), "trees", "*", "files", "a"))
-	require.NoError(t, err)
-	require.Len(t, trees, 1)
-	require.NoError(t, os.Remove(trees[0]))
+	r.lose("files/a")
 	_, err = r.store.Verify(t.Context(), store.VerifyOptions{})
 	require.NoError(t, err)
 
@@ -186,11 +178,8 @@ func TestDamageOfAnImportIsCuredByAnother(t *testing.T) {
 func TestADamagedFolderIsTold(t *testing.T) {
 	r := newRig(t)
 	r.follow(r.hold("4.5.13", files{"a": "1"}))
-	indexes, err := filepath.Glob(filepath.Join(r.store.Dir(), "trees", "*", "index"))
-	require.NoError(t, err)
-	require.Len(t, indexes, 1)
-	require.NoError(t, os.Remove(indexes[0]))
-	_, err = r.store.Verify(t.Context(), store.VerifyOptions{})
+	r.lose("index")
+	_, err := r.store.Verify(t.Context(), store.VerifyOptions{})
 	require.NoError(t, err)
 
 	st := getJSON[Status](r, "/api/v1/status")
