@@ -188,6 +188,7 @@ func TestImportArguments(t *testing.T) {
 			assert.True(t, strings.HasPrefix(got.stderr, row.stderr), got.stderr)
 		})
 	}
-	_, err := os.Stat(filepath.Join(folder, "state.json"))
-	assert.NoError(t, err, "the store was opened, and holds nothing")
+	trees, err := os.ReadDir(filepath.Join(folder, "trees"))
+	assert.NoError(t, err, "the store was opened")
+	assert.Empty(t, trees)
 }

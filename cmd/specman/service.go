@@ -75,7 +75,7 @@ func storeOptions(cfg *config.Config, log *slog.Logger) store.Options {
 // served before any registry is asked.
 func (s *service) run(ctx context.Context) (err error) {
 	limitMemory(s.cfg.HTTP.CacheBytes, s.log)
-	boundHeadroom(headroom(s.cfg.HTTP.CacheBytes))
+	boundHeadroom(headroom(s.cfg.HTTP.CacheBytes), startOfService)
 	s.measure()
 	opts := storeOptions(s.cfg, s.log)
 	opts.Registerer = s.metrics

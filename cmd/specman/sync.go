@@ -95,6 +95,7 @@ func wholeViewHeld(cfg *config.Config) bool {
 
 // syncHere syncs without a service: it takes the store itself.
 func (a *app) syncHere(ctx context.Context, force bool) (result syncResult, err error) {
+	boundHeadroom(headroom(0), startOfOneSync)
 	s, err := newService(a)
 	if err != nil {
 		return result, err

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/specman/specman/internal/human"
@@ -98,10 +99,13 @@ var (
 	//go:embed page/listing.js
 	listingJS string
 
-	listingTemplate = template.Must(template.New("listing").Funcs(template.FuncMap{
-		"css": func() template.CSS { return template.CSS(listingCSS) },
-		"js":  func() template.JS { return template.JS(listingJS) },
-	}).Parse(listingHTML))
+	// Made when it is first asked for: most commands never are.
+	listingTemplate = sync.OnceValue(func() *template.Template {
+		return template.Must(template.New("listing").Funcs(template.FuncMap{
+			"css": func() template.CSS { return template.CSS(listingCSS) },
+			"js":  func() template.JS { return template.JS(listingJS) },
+		}).Parse(listingHTML))
+	})
 
 	// listingPolicy allows the page's own style and script, by what they are,
 	// and nothing else: a script that a file's name would smuggle in is not run.
@@ -161,7 +165,7 @@ func listingPage(at place, folder store.Entry, view string) []byte {
 		data.Releases = append(data.Releases, release.Tag)
 	}
 	var b bytes.Buffer
-	if err := listingTemplate.Execute(&b, data); err != nil {
+	if err := listingTemplate().Execute(&b, data); err != nil {
 		panic(err) // the template is a constant, and its data has no methods
 	}
 	return b.Bytes()

@@ -180,6 +180,10 @@ func (s *Store) loadView(st *state) {
 // markStart dates what is served from now on: a start counts as a change of
 // what is served, because nobody knows what was served between two processes.
 func (s *Store) markStart() error {
+	v := s.current.Load()
+	if v == nil {
+		return nil
+	}
 	st := s.state.Load()
 	safe := !s.started.Before(st.HighWater.Add(time.Second))
 	next := st.clone()
@@ -190,7 +194,7 @@ func (s *Store) markStart() error {
 		s.log.Warn("the store cannot be written; what is held is served, without Last-Modified", "error", err)
 		s.datesOff, safe = true, false
 	}
-	if v := s.current.Load(); v != nil && safe {
+	if safe {
 		v.date(s.started, nil)
 	}
 	return nil

@@ -9,6 +9,8 @@ import (
 	"sync"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/specman/specman/internal/block"
 )
 
 const (
@@ -19,8 +21,10 @@ const (
 	// checkEvery is how many bytes may be written between two looks at the
 	// free space.
 	checkEvery = 8 << 20
-	// flushEvery is how many bytes may be written before the kernel is told to
-	// write them out.
+	// flushFirst is how many bytes may be written before the kernel is told to
+	// write them out, then twice as many as the time before, up to flushEvery:
+	// of a small tree too, most is on the disk when the last file is.
+	flushFirst = 4 << 20
 	flushEvery = 32 << 20
 )
 
@@ -45,6 +49,7 @@ type writers struct {
 	err       error
 	written   int64 // since the last check
 	unflushed int64 // since the last early flush
+	flushAt   int64 // how many of them are too many
 	flushing  bool
 }
 
@@ -75,7 +80,7 @@ type largeFile struct {
 }
 
 func startWriters(root *os.Root, reuse *reuse, check func() error) *writers {
-	w := &writers{root: root, reuse: reuse, check: check, jobs: make(chan job), free: make(chan []byte, blockCount), unused: make(chan struct{}, blockCount)}
+	w := &writers{root: root, reuse: reuse, check: check, flushAt: flushFirst, jobs: make(chan job), free: make(chan []byte, blockCount), unused: make(chan struct{}, blockCount)}
 	for range blockCount {
 		w.unused <- struct{}{}
 	}
@@ -133,7 +138,7 @@ func (w *writers) takeBlock() []byte {
 	case b := <-w.free:
 		return b[:blockSize]
 	case <-w.unused:
-		return make([]byte, blockSize)
+		return block.New(blockSize)
 	}
 }
 
@@ -263,8 +268,9 @@ func (w *writers) count(n int) error {
 	if due {
 		w.written = 0
 	}
-	if w.unflushed += int64(n); w.unflushed >= flushEvery && !w.flushing {
+	if w.unflushed += int64(n); w.unflushed >= w.flushAt && !w.flushing {
 		w.unflushed, w.flushing = 0, true
+		w.flushAt = min(2*w.flushAt, flushEvery)
 		w.running.Go(w.flushEarly)
 	}
 	w.mu.Unlock()

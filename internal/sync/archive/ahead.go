@@ -1,6 +1,10 @@
 package archive
 
-import "io"
+import (
+	"io"
+
+	"github.com/specman/specman/internal/block"
+)
 
 // What is decoded ahead: 512 KiB, enough for the one side to go on while the
 // other has a pause.
@@ -61,7 +65,7 @@ func (a *ahead) take(left *int) []byte {
 	}
 	if *left > 0 {
 		*left--
-		return make([]byte, aheadBlock)
+		return block.New(aheadBlock)
 	}
 	select {
 	case <-a.stop:
