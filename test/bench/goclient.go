@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"compress/gzip"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -132,15 +133,11 @@ func fetch(h *http.Client, url, acceptEncoding string) error {
 		return err
 	}
 	defer resp.Body.Close()
-	body := io.Reader(resp.Body)
-	if resp.Header.Get("Content-Encoding") == "zstd" {
-		z, err := zstd.NewReader(body, zstd.WithDecoderConcurrency(1))
-		if err != nil {
-			return err
-		}
-		defer z.Close()
-		body = z
+	body, done, err := decoded(resp)
+	if err != nil {
+		return err
 	}
+	defer done()
 	if _, err := io.Copy(io.Discard, body); err != nil {
 		return err
 	}
@@ -148,6 +145,33 @@ func fetch(h *http.Client, url, acceptEncoding string) error {
 		return fmt.Errorf("%s: %s", url, resp.Status)
 	}
 	return nil
+}
+
+// Decoders are used again, as clients that ask for many files do.
+var zstdDecoders, gzipDecoders sync.Pool
+
+// decoded returns an answer's content, whatever its coding: a client that asks
+// for codings by itself has to decode by itself. done ends its use.
+func decoded(resp *http.Response) (content io.Reader, done func(), err error) {
+	switch resp.Header.Get("Content-Encoding") {
+	case "zstd":
+		z, _ := zstdDecoders.Get().(*zstd.Decoder)
+		if z == nil {
+			z, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1))
+		}
+		if err == nil {
+			err = z.Reset(resp.Body)
+		}
+		return z, func() { zstdDecoders.Put(z) }, err
+	case "gzip":
+		z, _ := gzipDecoders.Get().(*gzip.Reader)
+		if z == nil {
+			z = new(gzip.Reader)
+		}
+		return z, func() { gzipDecoders.Put(z) }, z.Reset(resp.Body)
+	default:
+		return resp.Body, func() {}, nil
+	}
 }
 
 // connect makes a connection for each request. With a cache of sessions all but
