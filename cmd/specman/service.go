@@ -76,6 +76,7 @@ func storeOptions(cfg *config.Config, log *slog.Logger) store.Options {
 func (s *service) run(ctx context.Context) (err error) {
 	limitMemory(s.cfg.HTTP.CacheBytes, s.log)
 	boundHeadroom(headroom(s.cfg.HTTP.CacheBytes), startOfService)
+	seedStacks()
 	s.measure()
 	opts := storeOptions(s.cfg, s.log)
 	opts.Registerer = s.metrics
