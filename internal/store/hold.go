@@ -174,17 +174,17 @@ func (s *Store) Forget(version string) (Release, error) {
 	return *r, nil
 }
 
-// TakeBack undoes Forget for all that is held: a vanished release is contributed
-// again where its source has brought nothing else under the tag, below the others
-// until the source's next Follow; an import, by who follows imports next. It serves
-// nothing, and returns what it took back.
-func (s *Store) TakeBack() ([]Release, error) {
+// TakeBack undoes Forget for all that is held of a source: a vanished release is
+// contributed again where its source has brought nothing else under the tag, below
+// the others until the source's next Follow; an import, by who follows imports next.
+// It serves nothing, and returns what it took back.
+func (s *Store) TakeBack(source string) ([]Release, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	next := s.state.Load().clone()
 	var back []Release
 	for _, r := range next.Releases {
-		if slices.Contains(next.Forgotten, r.Manifest) {
+		if r.Source == source && slices.Contains(next.Forgotten, r.Manifest) {
 			back = append(back, r)
 		}
 	}
@@ -203,7 +203,10 @@ func (s *Store) TakeBack() ([]Release, error) {
 			next.Following[r.Source] = append(slices.Clone(next.Following[r.Source]), Contribution{Tag: r.Tag, Manifest: r.Manifest, Reason: "taken back"})
 		}
 	}
-	return back, s.save(next)
+	if err := s.save(next); err != nil {
+		return nil, err
+	}
+	return back, nil
 }
 
 // Unforget undoes Forget.

@@ -105,3 +105,34 @@ func TestForget(t *testing.T) {
 	require.NoError(t, s.Unforget(top.Manifest))
 	assert.False(t, s.Forgotten(top.Manifest))
 }
+
+func TestTakeBack(t *testing.T) {
+	s := openStore(t, t.TempDir())
+	top, low := hold(t, s, "2.0.0", content{"f": "2"}), hold(t, s, "1.0.0", content{"f": "1"})
+	follow(t, s, top, low)
+	back, err := s.TakeBack("default")
+	require.NoError(t, err)
+	assert.Empty(t, back, "nothing was forgotten")
+
+	_, err = s.Forget("2.0.0")
+	require.NoError(t, err)
+	back, err = s.TakeBack("another")
+	require.NoError(t, err)
+	assert.Empty(t, back, "not that source's")
+	back, err = s.TakeBack("default")
+	require.NoError(t, err)
+	require.Len(t, back, 1)
+	assert.Equal(t, "2.0.0", back[0].Tag)
+	assert.False(t, s.Forgotten(top.Manifest))
+	assert.Equal(t, Contribution{Tag: "2.0.0", Manifest: top.Manifest, Reason: "taken back"}, s.Following("default")[1], "for the source to rank")
+
+	// What the source has something else for now is not contributed again.
+	_, err = s.Forget("2.0.0")
+	require.NoError(t, err)
+	moved := hold(t, s, "2.0.0", content{"f": "moved"})
+	follow(t, s, moved)
+	_, err = s.TakeBack("default")
+	require.NoError(t, err)
+	require.Len(t, s.Following("default"), 1)
+	assert.Equal(t, moved.Manifest, s.Following("default")[0].Manifest)
+}

@@ -76,6 +76,15 @@ func (v *View) Lookup(path string) (Entry, bool) {
 	return v.entry(n), true
 }
 
+// Has says whether a path is served.
+func (v *View) Has(path string) bool {
+	_, ok := v.find(path)
+	return ok
+}
+
+// Folder is the path of the files of a view of one tree; of several, of the top one.
+func (v *View) Folder() string { return v.trees[0].root.Name() }
+
 func (v *View) entry(n int32) Entry {
 	nd := &v.nodes[n]
 	e := Entry{Kind: Dir, node: n}

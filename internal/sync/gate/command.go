@@ -12,7 +12,7 @@ import (
 // maxOutput is how much of the command's output is kept for the reason.
 const maxOutput = 4 << 10
 
-// command has the site's own program judge the staged tree.
+// command has the site's own program judge the tree.
 func (r *Rules) command(ctx context.Context, folder string) error {
 	if len(r.Command) == 0 {
 		return nil

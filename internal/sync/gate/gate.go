@@ -21,15 +21,23 @@ type Rules struct {
 	MaxVanishedPercent int
 	// RequirePaths are paths that the resulting view must hold.
 	RequirePaths []string
-	// Command is run with the staged tree's path as its last argument.
+	// Command is run with the path of the tree's files as its last argument.
 	Command []string
 	// Timeout bounds Command.
 	Timeout time.Duration
 }
 
-// Candidate is a release that is staged, with what it is judged by.
+// Tree is what is judged: it is staged and sealed, or held under another name.
+type Tree interface {
+	// Has says whether a path would be served.
+	Has(name string) bool
+	// Folder is the path of the files.
+	Folder() string
+}
+
+// Candidate is a release that may come into the view, with what it is judged by.
 type Candidate struct {
-	Staged *store.Staging  // sealed
+	Tree   Tree
 	Last   digest.Digest   // layer of the tag's last release; empty: there is none
 	Beside []digest.Digest // layers of the releases that the view would hold beside it
 }
@@ -50,7 +58,7 @@ func (r *Rules) Judge(ctx context.Context, st *store.Store, c Candidate) error {
 	if err != nil {
 		return &RefusedError{err}
 	}
-	return r.command(ctx, c.Staged.Folder())
+	return r.command(ctx, c.Tree.Folder())
 }
 
 // Layers returns the layers of the releases that following leads to, of those that
@@ -79,7 +87,7 @@ func (r *Rules) vanished(st *store.Store, c Candidate) error {
 			continue
 		}
 		total++
-		if !c.Staged.Has(name) {
+		if !c.Tree.Has(name) {
 			gone++
 		}
 	}
@@ -90,13 +98,13 @@ func (r *Rules) vanished(st *store.Store, c Candidate) error {
 	return nil
 }
 
-// required asks for each path in the staged tree, or else in what the view would hold
+// required asks for each path in the tree, or else in what the view would hold
 // beside it.
 func (r *Rules) required(st *store.Store, c Candidate) error {
 	var missing []string
 	for _, p := range r.RequirePaths {
 		name := strings.Trim(p, "/")
-		if !c.Staged.Has(name) && !anyHas(st, c.Beside, name) {
+		if !c.Tree.Has(name) && !anyHas(st, c.Beside, name) {
 			missing = append(missing, p)
 		}
 	}
@@ -109,9 +117,9 @@ func (r *Rules) required(st *store.Store, c Candidate) error {
 func anyHas(st *store.Store, layers []digest.Digest, name string) bool {
 	for _, layer := range layers {
 		if v, err := st.AcquireTree(layer); err == nil {
-			_, ok := v.Lookup(name)
+			has := v.Has(name)
 			v.Close()
-			if ok {
+			if has {
 				return true
 			}
 		}

@@ -76,7 +76,7 @@ func TestJudge(t *testing.T) {
 		{"a command that talks", shell(`head -c 100000 /dev/zero | tr '\0' x; echo the end; exit 1`), []string{"a"}, Candidate{}, "xthe end"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			row.c.Staged, _ = staged(t, st, row.staged...)
+			row.c.Tree, _ = staged(t, st, row.staged...)
 			err := row.rules.Judge(t.Context(), st, row.c)
 			if row.want == "" {
 				assert.NoError(t, err)
@@ -97,7 +97,7 @@ func TestJudgeIsCutOff(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	rules := Rules{Command: []string{"false"}, Timeout: time.Minute}
-	err := rules.Judge(ctx, st, Candidate{Staged: tree})
+	err := rules.Judge(ctx, st, Candidate{Tree: tree})
 	assert.ErrorIs(t, err, context.Canceled)
 	assert.NotErrorAs(t, err, new(*RefusedError))
 }

@@ -19,7 +19,7 @@ func (i *run) judge(ctx context.Context, tree *unpack.Tree, tag string) error {
 	if i.Force {
 		return nil
 	}
-	c := gate.Candidate{Staged: tree.Staging, Last: i.last(tag), Beside: i.beside(tag)}
+	c := gate.Candidate{Tree: tree.Staging, Last: i.last(tag), Beside: i.beside(tag)}
 	err := i.Gate.Judge(ctx, i.store, c)
 	if errors.As(err, new(*gate.RefusedError)) {
 		return fmt.Errorf("the gate holds it back: %w (if it is meant to be so, --force imports it)", err)

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"slices"
 	"strings"
 	"time"
 
@@ -186,17 +185,18 @@ func (i *run) contribute() (Result, error) {
 	return result, nil
 }
 
-// TakeBack undoes `specman forget` for all releases that are held, and contributes
-// the imports among them again. It returns what it took back.
+// TakeBack undoes `specman forget` for the imports that are held, and contributes
+// them again. It returns what it took back.
 func TakeBack(st *store.Store) ([]store.Release, error) {
-	back, err := st.TakeBack()
+	back, err := st.TakeBack(store.ImportSource)
 	if err != nil {
 		return nil, fmt.Errorf("take back what was forgotten: %w", err)
 	}
-	if slices.ContainsFunc(back, func(r store.Release) bool { return r.Source == store.ImportSource }) {
-		if _, err := st.Follow(store.ImportSource, order(st)); err != nil {
-			return nil, fmt.Errorf("serve what was imported: %w", err)
-		}
+	if len(back) == 0 {
+		return nil, nil
+	}
+	if _, err := st.Follow(store.ImportSource, order(st)); err != nil {
+		return nil, fmt.Errorf("serve what was imported: %w", err)
 	}
 	return back, nil
 }

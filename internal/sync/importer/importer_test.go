@@ -346,22 +346,9 @@ func TestTakeBack(t *testing.T) {
 	require.Equal(t, map[string]string{"a": "1"}, served(t, st))
 	back, err = TakeBack(st)
 	require.NoError(t, err)
-	assert.Len(t, back, 2)
-	assert.Equal(t, all, served(t, st), "imports, and what the registry may not have any more")
-	assert.Equal(t, "taken back", st.Following("default")[0].Reason, "for the source to rank")
-
-	// What the source has something else for now is not contributed again.
-	_, err = st.Forget("0.9.0")
-	require.NoError(t, err)
-	moved := st.Releases()[len(st.Releases())-1]
-	moved.Manifest = digest.FromString("moved")
-	require.NoError(t, st.Add(moved))
-	_, err = st.Follow("default", []store.Contribution{{Tag: "0.9.0", Manifest: moved.Manifest}})
-	require.NoError(t, err)
-	_, err = TakeBack(st)
-	require.NoError(t, err)
-	assert.Len(t, st.Following("default"), 1)
-	assert.Equal(t, moved.Manifest, st.Following("default")[0].Manifest)
+	assert.Len(t, back, 1)
+	assert.Equal(t, map[string]string{"a": "1", "b": "2"}, served(t, st))
+	assert.Empty(t, st.Following("default"), "what a source has brought is for its own sync to take back")
 }
 
 func TestImportUnderAPin(t *testing.T) {

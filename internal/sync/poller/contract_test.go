@@ -234,6 +234,12 @@ func TestVanishedTags(t *testing.T) {
 		r.serves(files{"a": "one"})
 		assert.Empty(t, r.state("2.0.0"))
 		assert.Empty(t, r.notices())
+
+		assert.Equal(t, Success, r.poller.Once(context.Background(), true).Result)
+		r.serves(files{"a": "two"})
+		assert.Equal(t, Vanished, r.state("2.0.0"), "a forced sync takes back what is still held")
+		assert.Equal(t, Noop, r.sync().Result)
+		r.serves(files{"a": "two"})
 	})
 	t.Run("it comes back", func(t *testing.T) {
 		r := newRig(t)

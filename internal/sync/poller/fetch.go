@@ -68,9 +68,6 @@ func (s *pass) topFirst() []ranked {
 // The error is a *Failure.
 func (s *pass) get(ctx context.Context, f *follow) (store.Release, error) {
 	m := f.manifest
-	failed := func(stage Stage, err error) (store.Release, error) {
-		return store.Release{}, fail(stage, f.Reference, m.Digest.String(), err)
-	}
 	if s.Verify != nil {
 		if err := s.Verify.Verify(ctx, m); err != nil {
 			failure := fail(StageVerify, f.Reference, m.Digest.String(), err)
@@ -95,18 +92,14 @@ func (s *pass) get(ctx context.Context, f *follow) (store.Release, error) {
 		Source: s.Name, Tag: f.Reference, Manifest: m.Digest, Layer: layer.Digest,
 		Archive: oci.LayerName(layer, s.Archive), Created: m.Created, Fetched: time.Now().UTC(), Size: layer.Size,
 	}
-	if !s.Store.HasTree(layer.Digest) {
-		if failure := s.unpack(ctx, f, layer, &r); failure != nil {
-			return store.Release{}, failure
-		}
-		return r, nil
+	var failure *Failure
+	if s.Store.HasTree(layer.Digest) {
+		failure = s.takeHeld(ctx, f, &r)
+	} else {
+		failure = s.unpack(ctx, f, layer, &r)
 	}
-	if err := s.describe(&r, f); err != nil {
-		var failure *Failure
-		if errors.As(err, &failure) {
-			return store.Release{}, failure
-		}
-		return failed(StagePublish, err)
+	if failure != nil {
+		return store.Release{}, failure
 	}
 	return r, nil
 }
@@ -142,10 +135,7 @@ func (s *pass) unpack(ctx context.Context, f *follow, layer ocispec.Descriptor, 
 	r.Files, r.Bytes = staging.Files()
 	r.Skipped = tree.SkippedTotal
 	r.IndexVersion = s.indexVersion(f.Reference, func(name string) (io.ReadCloser, error) { return staging.Open(name) })
-	if err := s.gate(ctx, f, staging); err != nil {
-		failure := failed(StageGate, err)
-		failure.refused = ctx.Err() == nil // else it was not let judge
-		failure.Cure = "mend and push it again; if it is meant to be so, `specman sync --force` lets it pass"
+	if failure := s.gate(ctx, f, staging); failure != nil {
 		return failure
 	}
 	s.log.Info("Persisting " + f.Reference)

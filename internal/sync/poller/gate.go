@@ -9,16 +9,23 @@ import (
 	"github.com/specman/specman/internal/sync/gate"
 )
 
-// gate returns why a sealed tree may not become part of the view.
-func (s *pass) gate(ctx context.Context, f *follow, staged *store.Staging) error {
+// gate returns why a tree may not become part of the view.
+func (s *pass) gate(ctx context.Context, f *follow, tree gate.Tree) *Failure {
 	if s.force {
 		return nil
 	}
-	c := gate.Candidate{Staged: staged, Beside: s.beside(f)}
+	c := gate.Candidate{Tree: tree, Beside: s.beside(f)}
 	if f.release != nil {
 		c.Last = f.release.Layer
 	}
-	return s.Gate.Judge(ctx, s.Store, c)
+	err := s.Gate.Judge(ctx, s.Store, c)
+	if err == nil {
+		return nil
+	}
+	failure := fail(StageGate, f.Reference, f.registry.String(), err)
+	failure.refused = ctx.Err() == nil // else it was not let judge
+	failure.Cure = "mend and push it again; if it is meant to be so, `specman sync --force` lets it pass"
+	return failure
 }
 
 // beside are the layers that the view would hold beside a follow's: those that this

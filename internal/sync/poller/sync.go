@@ -95,6 +95,9 @@ func (s *pass) run(ctx context.Context) {
 	quick, cancel := context.WithTimeout(ctx, s.Timeout)
 	defer cancel()
 	s.log.Info("Syncing with OCI repo")
+	if s.force {
+		s.takeBack()
+	}
 	if s.list(quick) && s.resolve(quick) && s.manifests(quick) {
 		s.fetch(ctx)
 	}
@@ -105,6 +108,17 @@ func (s *pass) run(ctx context.Context) {
 	// ask for any more leaves the view.
 	s.keepDisplaced()
 	s.contribute()
+}
+
+// takeBack undoes the forgetting of what is still held, the registry's or not.
+func (s *pass) takeBack() {
+	back, err := s.Store.TakeBack(s.Name)
+	if err != nil {
+		s.log.Warn("What was forgotten cannot be taken back", "error", err)
+	}
+	for _, r := range back {
+		s.log.Info("What was forgotten is taken back", "tag", r.Tag, "manifest", r.Manifest)
+	}
 }
 
 // failed notes a failure and logs it, once. It reports whether to go on.

@@ -1,6 +1,7 @@
 package poller
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"io/fs"
@@ -9,17 +10,18 @@ import (
 	"github.com/specman/specman/internal/sync/selector"
 )
 
-// describe tells of a release what its tree, which is held already, says.
-func (s *pass) describe(r *store.Release, f *follow) error {
+// takeHeld makes a release of a tree that is held already, under another tag or from
+// before: nothing is fetched, and the gate is asked all the same.
+func (s *pass) takeHeld(ctx context.Context, f *follow, r *store.Release) *Failure {
 	v, err := s.Store.AcquireTree(r.Layer)
 	if err != nil {
-		return err
+		return fail(StagePublish, f.Reference, r.Manifest.String(), err)
 	}
 	defer v.Close()
 	r.Files, r.Bytes = v.Files()
 	_, r.Skipped = v.Skipped(0)
 	r.IndexVersion = s.indexVersion(f.Reference, func(name string) (io.ReadCloser, error) { return openIn(v, name) })
-	return nil
+	return s.gate(ctx, f, v)
 }
 
 func (s *pass) indexVersion(tag string, open func(string) (io.ReadCloser, error)) string {

@@ -1,0 +1,47 @@
+package poller
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// A small tree that one tag brought is pushed by mistake under another one: that it
+// is held already does not make it what was meant.
+func TestGateJudgesWhatIsHeldAlready(t *testing.T) {
+	full, small := files{"a": "1", "b": "2", "c": "3", "d": "4"}, files{"a": "small"}
+	for _, row := range []struct {
+		name   string
+		config func(*Config)
+		reason string
+	}{
+		{"what would vanish", func(c *Config) { c.Gate.MaxVanishedPercent = 50 }, "3 of the 4 files"},
+		{"what a command says", func(c *Config) {
+			c.Gate.Command, c.Gate.Timeout = []string{"sh", "-c", `grep -qv small "$0/a"`}, time.Minute
+		}, "gate.command"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			r := newRig(t, func(c *Config) { c.Select = selectors(t, "0.0.0", "1.0.0") })
+			r.registry.push(t, "0.0.0", day(1), full)
+			r.registry.push(t, "1.0.0", day(1), small)
+			require.Equal(t, Success, r.sync().Result)
+			row.config(&r.poller.Config)
+
+			r.registry.push(t, "0.0.0", day(2), small)
+			r.registry.asked()
+			o := r.sync()
+			require.Len(t, o.Failures, 1)
+			assert.Equal(t, StageGate, o.Failures[0].Stage)
+			assert.Contains(t, o.Failures[0].Reason, row.reason)
+			assert.Equal(t, Refused, r.state("0.0.0"))
+			r.serves(full)
+			assert.NotContains(t, r.registry.asked(), "blob")
+
+			assert.Equal(t, Success, r.poller.Once(context.Background(), true).Result)
+			r.serves(files{"a": "small", "b": ""})
+		})
+	}
+}
