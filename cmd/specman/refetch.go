@@ -4,18 +4,15 @@ import (
 	"context"
 	"fmt"
 
-	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
-
 	"github.com/specman/specman/internal/config"
-	"github.com/specman/specman/internal/store"
 	"github.com/specman/specman/internal/sync/archive"
 	"github.com/specman/specman/internal/sync/oci"
-	"github.com/specman/specman/internal/sync/unpack"
+	"github.com/specman/specman/internal/sync/poller"
 )
 
-// refetch fetches the layers of damaged trees that no sync would bring, because
-// nothing that is followed has them: of a view that is pinned, or could be gone back
-// to. A registry mostly still has a layer when the tag has moved on. What it has not
+// refetch fetches the layers of damaged trees that the sync before it did not bring:
+// what is not followed and could not be had lately, a sync asks for again after an
+// hour only, and whoever repairs now wants to know now. What the registry has no more
 // is no error: the store says what is left.
 func (g *sources) refetch(ctx context.Context) error {
 	cfg := g.config()
@@ -41,7 +38,7 @@ func (g *sources) refetchFrom(ctx context.Context, s *config.Source, limits arch
 				return fmt.Errorf("source %s: %w", s.Name, err)
 			}
 		}
-		if err := fetchTree(ctx, repository, g.store, r, limits); err != nil {
+		if err := poller.FetchTree(ctx, repository, g.store, r, limits); err != nil {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
@@ -51,23 +48,4 @@ func (g *sources) refetchFrom(ctx context.Context, s *config.Source, limits arch
 		g.log.Info("A damaged release was fetched anew", "source", r.Source, "tag", r.Tag, "manifest", r.Manifest)
 	}
 	return nil
-}
-
-// fetchTree publishes the tree of a held release anew. It was judged when it was
-// first had: the same digest is the same content.
-func fetchTree(ctx context.Context, repository *oci.Repository, st *store.Store, r store.Release, limits archive.Limits) error {
-	if err := st.MakeSpace(r.Size, int64(r.Files)); err != nil {
-		return err
-	}
-	body, err := repository.Blob(ctx, ocispec.Descriptor{Digest: r.Layer, Size: r.Size})
-	if err != nil {
-		return err
-	}
-	defer body.Close()
-	tree, err := unpack.Stream(ctx, st, body, r.Layer, limits)
-	if err != nil {
-		return fmt.Errorf("unpack %s of %s: %w", r.Archive, r.Tag, err)
-	}
-	defer tree.Staging.Discard()
-	return tree.Staging.Publish()
 }

@@ -29,6 +29,15 @@ func (s *Store) harmed(layer digest.Digest) {
 	s.touched()
 }
 
+// Harmed returns the layers of the trees that are known to be damaged, and that
+// nothing has made whole so far.
+func (s *Store) Harmed() []digest.Digest {
+	s.mending.mu.Lock()
+	layers := slices.Sorted(maps.Keys(s.mending.trees))
+	s.mending.mu.Unlock()
+	return slices.DeleteFunc(layers, s.HasTree)
+}
+
 // retry has all damaged trees tried again.
 func (m *mending) retry() {
 	m.mu.Lock()

@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"github.com/opencontainers/go-digest"
 )
 
 // ErrEnded is returned to who waits for a sync of a poller that has ended: the
@@ -25,7 +27,9 @@ type Poller struct {
 	log *slog.Logger
 
 	running sync.Mutex // one sync at a time
-	seen    seen       // guarded by running
+	// Guarded by running.
+	seen seen
+	lost map[digest.Digest]time.Time // damaged layers that could not be fetched anew, and when to ask for them again
 
 	wake  chan struct{} // capacity 1: there are requests
 	ended chan struct{} // closed when Run has ended

@@ -100,6 +100,7 @@ func (s *pass) run(ctx context.Context) {
 	}
 	if s.list(quick) && s.resolve(quick) && s.manifests(quick) {
 		s.fetch(ctx)
+		s.mendHeld(ctx)
 	}
 	if ctx.Err() != nil {
 		return

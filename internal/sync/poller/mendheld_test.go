@@ -1,0 +1,76 @@
+package poller
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// damage overwrites a file of the served view on the disk, and has the store find it.
+func (r *rig) damage(path string) {
+	r.Helper()
+	v := r.store.Acquire()
+	defer v.Close()
+	e, ok := v.Lookup(path)
+	require.True(r, ok)
+	found, err := filepath.Glob(filepath.Join(v.Folder(), path))
+	require.NoError(r, err)
+	require.Len(r, found, 1)
+	require.NoError(r, os.Chmod(found[0], 0o644))
+	require.NoError(r, os.WriteFile(found[0], []byte("rotten"), 0o644))
+	r.store.Damaged(v, e)
+}
+
+// A pinned view is served by night too, when what is followed has moved on.
+func TestAPinnedTreeIsFetchedAnew(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.Select = selectors(t, "0.0.0") })
+	r.registry.push(t, "0.0.0", day(1), files{"a": "one", "b": "1"})
+	r.sync()
+	require.NoError(t, r.store.Hold(*r.store.Served(), "pin", "test"))
+	r.registry.push(t, "0.0.0", day(2), files{"a": "two", "b": "2"})
+	require.Equal(t, Success, r.sync().Result)
+	r.damage("a")
+	require.Len(t, r.store.Harmed(), 1)
+	r.serves(files{"a": "", "b": "1"})
+
+	r.broken("blob", unavailable)
+	r.registry.asked()
+	assert.Equal(t, Noop, r.sync().Result, "what is followed is as it should be")
+	assert.Contains(t, r.registry.asked(), "blob")
+	assert.Contains(t, r.log.String(), "A damaged release cannot be fetched anew")
+	r.registry.failing(nil)
+	r.sync()
+	assert.NotContains(t, r.registry.asked(), "blob", "not at each poll")
+
+	for layer := range r.poller.lost {
+		r.poller.lost[layer] = time.Now()
+	}
+	assert.Equal(t, Noop, r.sync().Result)
+	r.serves(files{"a": "one", "b": "1"})
+	assert.Empty(t, r.store.Harmed())
+	assert.NotNil(t, r.store.Pinned())
+	r.registry.asked()
+	r.sync()
+	assert.NotContains(t, r.registry.asked(), "blob")
+}
+
+// Who forces a sync does not wait for the hour to end.
+func TestAForcedSyncAsksForWhatWasLost(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.Select = selectors(t, "0.0.0") })
+	r.registry.push(t, "0.0.0", day(1), files{"a": "one"})
+	r.sync()
+	require.NoError(t, r.store.Hold(*r.store.Served(), "pin", "test"))
+	r.registry.push(t, "0.0.0", day(2), files{"a": "two"})
+	r.sync()
+	r.damage("a")
+	r.broken("blob", unavailable)
+	r.sync()
+	r.registry.failing(nil)
+	r.poller.Once(context.Background(), true)
+	r.serves(files{"a": "one"})
+}
