@@ -100,6 +100,16 @@ func (g *sources) all() []*poller.Poller {
 	return g.pollers
 }
 
+// unpolled are the configured sources that have no repository.
+func (g *sources) unpolled() (names []string) {
+	for _, s := range g.config().Sources {
+		if s.Repository == "" {
+			names = append(names, s.Name)
+		}
+	}
+	return names
+}
+
 // pollersForOps are the pollers as the ops server wants them.
 func (g *sources) pollersForOps() []ops.Poller {
 	var all []ops.Poller

@@ -38,7 +38,7 @@ func (g *sources) refetchFrom(ctx context.Context, s *config.Source, limits arch
 				return fmt.Errorf("source %s: %w", s.Name, err)
 			}
 		}
-		if err := poller.FetchTree(ctx, repository, g.store, r, limits); err != nil {
+		if err := poller.FetchTree(ctx, repository, g.store, r, limits, g.store.MakeSpace); err != nil {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}

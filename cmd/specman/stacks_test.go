@@ -13,10 +13,16 @@ import (
 // What seedStacks is for: goroutines start with stacks that need not grow.
 func TestSeedStacks(t *testing.T) {
 	seedStacks()
-	stacks := func() uint64 {
+	stacks := func() int64 {
 		samples := []metrics.Sample{{Name: "/memory/classes/heap/stacks:bytes"}}
 		metrics.Read(samples)
-		return samples[0].Value.Uint64()
+		return int64(samples[0].Value.Uint64())
+	}
+	// The system's own goroutines, which nobody counts, are to weigh little.
+	waiting := make(chan struct{})
+	defer close(waiting)
+	for range 50 {
+		go func() { <-waiting }()
 	}
 	const goroutines = 200
 	assert.Eventually(t, func() bool {
@@ -30,6 +36,6 @@ func TestSeedStacks(t *testing.T) {
 		grown := stacks() - before
 		close(stop)
 		group.Wait()
-		return grown >= goroutines*8<<10/2 // half of them may have got stacks of ended ones
+		return grown > goroutines*6<<10 // a few may have got stacks of ended ones
 	}, 20*time.Second, 50*time.Millisecond)
 }

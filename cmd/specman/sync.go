@@ -113,7 +113,7 @@ func (a *app) syncHere(ctx context.Context, force bool) (result syncResult, err 
 	}
 	var back []store.Release
 	if force {
-		if back, err = importer.TakeBack(st); err != nil {
+		if back, err = importer.TakeBack(st, group.unpolled()...); err != nil {
 			return result, err
 		}
 	}

@@ -49,8 +49,8 @@ type Options struct {
 	// Import puts an archive into the store; nil: nothing can be imported.
 	Import func(ctx context.Context, body io.Reader, r ImportRequest) (importer.Result, error)
 
-	// TakeBack undoes the forgetting of imports that are held; nil: nothing is ever
-	// taken back. What a source has brought, its own forced sync takes back.
+	// TakeBack undoes the forgetting of what is held and nobody polls, as imports; nil:
+	// nothing is ever taken back. The rest, its source's own forced sync takes back.
 	TakeBack func() ([]store.Release, error)
 
 	// Refetch fetches damaged trees anew that a sync does not bring; nil: nothing does.

@@ -29,13 +29,12 @@ func (s *Store) harmed(layer digest.Digest) {
 	s.touched()
 }
 
-// Harmed returns the layers of the trees that are known to be damaged, and that
-// nothing has made whole so far.
+// Harmed returns the layers of the trees that were found damaged. HasTree says which
+// of them something has made whole since.
 func (s *Store) Harmed() []digest.Digest {
 	s.mending.mu.Lock()
-	layers := slices.Sorted(maps.Keys(s.mending.trees))
-	s.mending.mu.Unlock()
-	return slices.DeleteFunc(layers, s.HasTree)
+	defer s.mending.mu.Unlock()
+	return slices.Sorted(maps.Keys(s.mending.trees))
 }
 
 // retry has all damaged trees tried again.

@@ -73,7 +73,7 @@ func (b *bench) idlePoll(r *registry, t *syncTree) (*table, error) {
 	result := &table{head: []string{"idle poll, one tag followed", "Specman", "reach", "verdict"}}
 	// A poll under way at either look has asked and not ended.
 	atMost := 2 * (polls + 1) / polls
-	result.add("requests", figure(requests), "≤ 2", verdict(requests <= atMost))
+	result.add("requests", figure(requests), "≤ "+figure(atMost), verdict(requests <= atMost))
 	result.add("processor time, all of the service's", fmt.Sprintf("%.2f ms", cpu.Seconds()*1000), fmt.Sprintf("≤ %.0f ms", pollReach.Seconds()*1000), verdict(cpu <= pollReach))
 	return result, nil
 }

@@ -185,20 +185,27 @@ func (i *run) contribute() (Result, error) {
 	return result, nil
 }
 
-// TakeBack undoes `specman forget` for the imports that are held, and contributes
-// them again. It returns what it took back.
-func TakeBack(st *store.Store) ([]store.Release, error) {
-	back, err := st.TakeBack(store.ImportSource)
-	if err != nil {
-		return nil, fmt.Errorf("take back what was forgotten: %w", err)
+// TakeBack undoes `specman forget` for what is held of imports, and of sources that
+// nothing polls, and contributes it again. It returns what it took back.
+func TakeBack(st *store.Store, unpolled ...string) (all []store.Release, err error) {
+	for _, source := range append([]string{store.ImportSource}, unpolled...) {
+		back, err := st.TakeBack(source)
+		if err != nil {
+			return nil, fmt.Errorf("take back what was forgotten: %w", err)
+		}
+		if len(back) == 0 {
+			continue
+		}
+		contributed := st.Following(source)
+		if source == store.ImportSource {
+			contributed = order(st)
+		}
+		if _, err := st.Follow(source, contributed); err != nil {
+			return nil, fmt.Errorf("serve what was taken back: %w", err)
+		}
+		all = append(all, back...)
 	}
-	if len(back) == 0 {
-		return nil, nil
-	}
-	if _, err := st.Follow(store.ImportSource, order(st)); err != nil {
-		return nil, fmt.Errorf("serve what was imported: %w", err)
-	}
-	return back, nil
+	return all, nil
 }
 
 // order is what imports contribute, top first. It is made of all that is held, so that

@@ -349,6 +349,10 @@ func TestTakeBack(t *testing.T) {
 	assert.Len(t, back, 1)
 	assert.Equal(t, map[string]string{"a": "1", "b": "2"}, served(t, st))
 	assert.Empty(t, st.Following("default"), "what a source has brought is for its own sync to take back")
+	back, err = TakeBack(st, "default")
+	require.NoError(t, err)
+	assert.Len(t, back, 1)
+	assert.Equal(t, all, served(t, st), "unless nothing polls it")
 }
 
 func TestImportUnderAPin(t *testing.T) {

@@ -10,7 +10,7 @@
 //   - One sync of a source at a time; a sync makes at most one swap, but for the
 //     first release of an empty store, which is served at once.
 //   - A sync that finds every digest held asks the registry for one list and one
-//     digest a followed tag, and writes nothing.
+//     digest a followed tag, and writes nothing, unless a held tree is damaged.
 //   - What is refused for good reason is remembered by the store and not fetched
 //     again until the configuration that judged it changes, or a person forces it.
 package poller

@@ -15,8 +15,9 @@ import (
 	"github.com/specman/specman/internal/sync/unpack"
 )
 
-// fetch gets the releases whose manifests were fetched, top of the view first.
-func (s *pass) fetch(ctx context.Context) {
+// fetch gets the releases whose manifests were fetched, top of the view first. It
+// reports whether there is sense in asking for more.
+func (s *pass) fetch(ctx context.Context) (goOn bool) {
 	for _, r := range s.topFirst() {
 		f := r.follow
 		if s.settled(f) {
@@ -31,7 +32,7 @@ func (s *pass) fetch(ctx context.Context) {
 				s.refuse(f, failure)
 			}
 			if !s.failed(failure) {
-				return
+				return false
 			}
 			continue
 		case f.passedOver:
@@ -40,7 +41,7 @@ func (s *pass) fetch(ctx context.Context) {
 		if err := s.Store.Add(release); err != nil {
 			f.failure = fail(StagePublish, f.Reference, f.registry.String(), err)
 			if !s.failed(f.failure) {
-				return
+				return false
 			}
 			continue
 		}
@@ -51,6 +52,7 @@ func (s *pass) fetch(ctx context.Context) {
 			s.contribute() // somebody is waiting for the first tree
 		}
 	}
+	return true
 }
 
 // topFirst returns what is to be got, as it will lie in the view as far as that
@@ -135,7 +137,7 @@ func (s *pass) unpack(ctx context.Context, f *follow, layer ocispec.Descriptor, 
 	r.Files, r.Bytes = staging.Files()
 	r.Skipped = tree.SkippedTotal
 	r.IndexVersion = s.indexVersion(f.Reference, func(name string) (io.ReadCloser, error) { return staging.Open(name) })
-	if failure := s.gate(ctx, f, staging); failure != nil {
+	if failure := s.gate(ctx, f, r.Layer, staging); failure != nil {
 		return failure
 	}
 	s.log.Info("Persisting " + f.Reference)

@@ -2,6 +2,7 @@ package poller
 
 import (
 	"context"
+	"slices"
 
 	"github.com/opencontainers/go-digest"
 
@@ -9,9 +10,12 @@ import (
 	"github.com/specman/specman/internal/sync/gate"
 )
 
-// gate returns why a tree may not become part of the view.
-func (s *pass) gate(ctx context.Context, f *follow, tree gate.Tree) *Failure {
-	if s.force {
+// gate returns why the tree of a layer may not become part of the view. What is held
+// under the tag already has been judged, or was let pass by a person: a new manifest of
+// it, a source that was renamed, or a repair is no reason to judge it again.
+func (s *pass) gate(ctx context.Context, f *follow, layer digest.Digest, tree gate.Tree) *Failure {
+	judged := func(r store.Release) bool { return r.Tag == f.Reference && r.Layer == layer }
+	if s.force || slices.ContainsFunc(s.Store.Releases(), judged) {
 		return nil
 	}
 	c := gate.Candidate{Tree: tree, Beside: s.beside(f)}

@@ -45,3 +45,21 @@ func TestGateJudgesWhatIsHeldAlready(t *testing.T) {
 		})
 	}
 }
+
+// What a person let pass is not judged again because its manifest is a new one, or
+// because its tree was damaged.
+func TestGateDoesNotJudgeTwice(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.Select = selectors(t, "0.0.0") })
+	r.registry.push(t, "0.0.0", day(1), files{"a": "1", "b": "2"})
+	r.sync()
+	r.poller.Gate.RequirePaths = []string{"/b"}
+	r.registry.push(t, "0.0.0", day(2), files{"a": "3"})
+	require.Equal(t, Failed, r.sync().Result)
+	require.Equal(t, Success, r.poller.Once(context.Background(), true).Result)
+
+	r.registry.push(t, "0.0.0", day(3), files{"a": "3"})
+	assert.Equal(t, Success, r.sync().Result, "another manifest")
+	r.damage("a")
+	assert.Equal(t, Success, r.sync().Result, "a repair")
+	r.serves(files{"a": "3"})
+}

@@ -2,8 +2,11 @@ package poller
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -11,11 +14,12 @@ import (
 
 	"github.com/specman/specman/internal/store"
 	"github.com/specman/specman/internal/sync/archive"
+	"github.com/specman/specman/internal/sync/oci"
 	"github.com/specman/specman/internal/sync/unpack"
 )
 
-// lostPause is how long a layer that could not be fetched anew is not asked for
-// again: mostly the registry has it no more.
+// lostPause is how long a layer is not asked for again that the registry has no more,
+// or not whole.
 const lostPause = time.Hour
 
 // mendHeld fetches anew what is damaged, held, and not followed: of a view that is
@@ -23,27 +27,44 @@ const lostPause = time.Hour
 // has moved on. What is damaged of what is followed, the sync itself brings. That it
 // cannot be had is no failure of the sync: what is followed is as it should be.
 func (s *pass) mendHeld(ctx context.Context) {
-	for _, layer := range s.Store.Harmed() {
+	harmed := s.Store.Harmed()
+	maps.DeleteFunc(s.lost, func(layer digest.Digest, _ time.Time) bool { return !slices.Contains(harmed, layer) })
+	for _, layer := range harmed {
 		r, ok := s.heldAside(layer)
-		if !ok || !s.force && time.Now().Before(s.lost[layer]) {
+		if !ok || !s.force && time.Now().Before(s.lost[layer]) || s.Store.HasTree(layer) {
 			continue
 		}
-		err := FetchTree(ctx, s.Source, s.Store, r, s.Limits)
+		// No release is removed to make room for this one.
+		err := FetchTree(ctx, s.Source, s.Store, r, s.Limits, s.Store.CheckSpace)
 		if ctx.Err() != nil {
 			return
 		}
 		if err != nil {
+			s.log.Warn("A damaged release cannot be fetched anew", "tag", r.Tag, "manifest", r.Manifest, "error", err,
+				"cure", "if the registry has it no more, push its archive again and run `specman verify --repair`, or import it")
+			if !isLost(err) {
+				return // the next sync asks again
+			}
 			if s.lost == nil {
 				s.lost = make(map[digest.Digest]time.Time)
 			}
 			s.lost[layer] = time.Now().Add(lostPause)
-			s.log.Warn("A damaged release cannot be fetched anew", "tag", r.Tag, "manifest", r.Manifest, "error", err,
-				"cure", "push its archive again and run `specman verify --repair`, or import it")
 			continue
 		}
-		delete(s.lost, layer)
 		s.log.Info("A damaged release was fetched anew", "tag", r.Tag, "manifest", r.Manifest)
 	}
+}
+
+// isLost says whether asking again soon is in vain: the layer is gone, or is not what
+// it was.
+func isLost(err error) bool {
+	switch oci.KindOf(err) {
+	case oci.Absent, oci.Corrupt:
+		return true
+	case "":
+		return !errors.Is(err, store.ErrNoSpace) // it is of the archive
+	}
+	return false
 }
 
 // heldAside finds a release with that layer that this source has brought, and that
@@ -69,9 +90,10 @@ type Blobs interface {
 }
 
 // FetchTree publishes the tree of a held release anew. It was judged when it was
-// first had: the same digest is the same content.
-func FetchTree(ctx context.Context, from Blobs, st *store.Store, r store.Release, limits archive.Limits) error {
-	if err := st.MakeSpace(r.Size, int64(r.Files)); err != nil {
+// first had: the same digest is the same content. Whether there is room is for space
+// to say, or to see to.
+func FetchTree(ctx context.Context, from Blobs, st *store.Store, r store.Release, limits archive.Limits, space func(bytes, files int64) error) error {
+	if err := space(r.Size, int64(r.Files)); err != nil {
 		return err
 	}
 	body, err := from.Blob(ctx, ocispec.Descriptor{Digest: r.Layer, Size: r.Size})

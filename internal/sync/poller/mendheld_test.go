@@ -36,23 +36,25 @@ func TestAPinnedTreeIsFetchedAnew(t *testing.T) {
 	require.Equal(t, Success, r.sync().Result)
 	r.damage("a")
 	require.Len(t, r.store.Harmed(), 1)
+	layer := r.store.Harmed()[0]
 	r.serves(files{"a": "", "b": "1"})
 
-	r.broken("blob", unavailable)
 	r.registry.asked()
-	assert.Equal(t, Noop, r.sync().Result, "what is followed is as it should be")
-	assert.Contains(t, r.registry.asked(), "blob")
-	assert.Contains(t, r.log.String(), "A damaged release cannot be fetched anew")
+	for _, err := range []error{unavailable, absent("blob")} {
+		r.broken("blob", err)
+		assert.Equal(t, Noop, r.sync().Result, "what is followed is as it should be")
+		assert.Contains(t, r.registry.asked(), "blob", "after a fault that may pass, the next sync asks again")
+		assert.Contains(t, r.log.String(), "A damaged release cannot be fetched anew")
+	}
 	r.registry.failing(nil)
 	r.sync()
 	assert.NotContains(t, r.registry.asked(), "blob", "not at each poll")
 
-	for layer := range r.poller.lost {
-		r.poller.lost[layer] = time.Now()
-	}
+	require.Contains(t, r.poller.lost, layer)
+	r.poller.lost[layer] = time.Now()
 	assert.Equal(t, Noop, r.sync().Result)
 	r.serves(files{"a": "one", "b": "1"})
-	assert.Empty(t, r.store.Harmed())
+	assert.True(t, r.store.HasTree(layer))
 	assert.NotNil(t, r.store.Pinned())
 	r.registry.asked()
 	r.sync()
@@ -68,9 +70,11 @@ func TestAForcedSyncAsksForWhatWasLost(t *testing.T) {
 	r.registry.push(t, "0.0.0", day(2), files{"a": "two"})
 	r.sync()
 	r.damage("a")
-	r.broken("blob", unavailable)
+	r.broken("blob", absent("blob"))
 	r.sync()
 	r.registry.failing(nil)
+	r.sync()
+	r.serves(files{"a": ""})
 	r.poller.Once(context.Background(), true)
 	r.serves(files{"a": "one"})
 }

@@ -98,10 +98,7 @@ func (s *pass) run(ctx context.Context) {
 	if s.force {
 		s.takeBack()
 	}
-	if s.list(quick) && s.resolve(quick) && s.manifests(quick) {
-		s.fetch(ctx)
-		s.mendHeld(ctx)
-	}
+	goOn := s.list(quick) && s.resolve(quick) && s.manifests(quick) && s.fetch(ctx)
 	if ctx.Err() != nil {
 		return
 	}
@@ -109,13 +106,16 @@ func (s *pass) run(ctx context.Context) {
 	// ask for any more leaves the view.
 	s.keepDisplaced()
 	s.contribute()
+	if goOn {
+		s.mendHeld(ctx) // last: what is new does not wait for it
+	}
 }
 
 // takeBack undoes the forgetting of what is still held, the registry's or not.
 func (s *pass) takeBack() {
 	back, err := s.Store.TakeBack(s.Name)
 	if err != nil {
-		s.log.Warn("What was forgotten cannot be taken back", "error", err)
+		s.failed(fail(StagePublish, "", "", fmt.Errorf("take back what was forgotten: %w", err)))
 	}
 	for _, r := range back {
 		s.log.Info("What was forgotten is taken back", "tag", r.Tag, "manifest", r.Manifest)
