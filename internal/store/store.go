@@ -161,6 +161,11 @@ func (s *Store) loadView(st *state) {
 		if err != nil {
 			s.log.Error("a held view cannot be served; taking the one before", "view", record.ID, "error", err)
 			s.metrics.damaged()
+			for _, k := range record.Releases {
+				if r := st.release(k); r != nil && !s.HasTree(r.Layer) {
+					s.harmed(r.Layer) // to be made, or fetched, anew
+				}
+			}
 			continue
 		}
 		if n > 0 {

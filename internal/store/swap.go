@@ -123,6 +123,24 @@ func (s *Store) servesDesired(st *state) bool {
 	return v != nil && v.isOf(want) || v == nil && len(want) == 0
 }
 
+// ServePinned goes back to the pinned view, where another one stands in for it because
+// a tree of it was lost, and is had again. It does nothing where it is served, or
+// nothing is pinned; the error wraps ErrNotHeld while it cannot be served.
+func (s *Store) ServePinned() (swapped bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := s.state.Load()
+	if v := s.current.Load(); st.Pin == nil || st.View == nil || v != nil && v.isOf(st.View.Releases) {
+		return false, nil
+	}
+	for _, k := range st.View.Releases {
+		if r := st.release(k); r == nil || !s.HasTree(r.Layer) {
+			return false, fmt.Errorf("the pinned view %s: %s (%s): %w", st.View.ID, k.Tag, k.Manifest, ErrNotHeld)
+		}
+	}
+	return s.serve(st.clone(), st.View.Releases)
+}
+
 func (v *View) keys() []ReleaseKey {
 	keys := make([]ReleaseKey, len(v.releases))
 	for n := range v.releases {

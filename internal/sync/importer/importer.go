@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -170,7 +171,7 @@ func (i *run) publish(ctx context.Context, tree *unpack.Tree, r store.Release) e
 
 // contribute makes all that is imported, now and before, part of what is followed.
 func (i *run) contribute() (Result, error) {
-	swapped, err := i.store.Follow(store.ImportSource, order(i.store))
+	swapped, err := followImports(i.store)
 	if err != nil {
 		return Result{}, fmt.Errorf("serve what was imported: %w", err)
 	}
@@ -196,16 +197,28 @@ func TakeBack(st *store.Store, unpolled ...string) (all []store.Release, err err
 		if len(back) == 0 {
 			continue
 		}
-		contributed := st.Following(source)
 		if source == store.ImportSource {
-			contributed = order(st)
+			_, err = followImports(st)
+		} else {
+			_, err = st.Follow(source, st.Following(source))
 		}
-		if _, err := st.Follow(source, contributed); err != nil {
+		if err != nil {
 			return nil, fmt.Errorf("serve what was taken back: %w", err)
 		}
 		all = append(all, back...)
 	}
 	return all, nil
+}
+
+// following is held by who contributes imports: an order that was made before another
+// import was held must not be followed after that one's.
+var following sync.Mutex
+
+// followImports contributes all imports that are held.
+func followImports(st *store.Store) (swapped bool, err error) {
+	following.Lock()
+	defer following.Unlock()
+	return st.Follow(store.ImportSource, order(st))
 }
 
 // order is what imports contribute, top first. It is made of all that is held, so that

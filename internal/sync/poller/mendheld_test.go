@@ -9,6 +9,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/specman/specman/internal/store"
 )
 
 // damage overwrites a file of the served view on the disk, and has the store find it.
@@ -77,4 +79,37 @@ func TestAForcedSyncAsksForWhatWasLost(t *testing.T) {
 	r.serves(files{"a": ""})
 	r.poller.Once(context.Background(), true)
 	r.serves(files{"a": "one"})
+}
+
+// What a start cannot load is fetched anew too, and what is pinned served again.
+func TestAPinnedTreeWhoseIndexIsLostIsFetchedAnew(t *testing.T) {
+	dir := t.TempDir()
+	registry := newRegistry()
+	start := func() *rig {
+		s, err := store.Open(t.Context(), store.Options{Dir: dir, Keep: 3})
+		require.NoError(t, err)
+		t.Cleanup(func() { s.Close() })
+		return newRigOn(t, s, registry, func(c *Config) { c.Select = selectors(t, "0.0.0") })
+	}
+	r := start()
+	registry.push(t, "0.0.0", day(1), files{"a": "one"})
+	r.sync()
+	require.NoError(t, r.store.Hold(*r.store.Served(), "pin", "test"))
+	layer := r.store.Releases()[0].Layer
+	registry.push(t, "0.0.0", day(2), files{"a": "two"})
+	r.sync()
+	require.NoError(t, r.store.Close())
+	require.NoError(t, os.Remove(filepath.Join(dir, "trees", "sha256-"+layer.Encoded(), "index")))
+
+	r = start()
+	require.False(t, r.store.HasTree(layer))
+	r.broken("blob", unavailable)
+	assert.Equal(t, Noop, r.sync().Result)
+	registry.failing(nil)
+	assert.Equal(t, Success, r.sync().Result)
+	r.serves(files{"a": "one"})
+	assert.NotNil(t, r.store.Pinned())
+	assert.Equal(t, Noop, r.sync().Result)
+	require.NoError(t, r.store.Close())
+	start().serves(files{"a": "one"})
 }

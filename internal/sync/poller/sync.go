@@ -108,7 +108,17 @@ func (s *pass) run(ctx context.Context) {
 	s.contribute()
 	if goOn {
 		s.mendHeld(ctx) // last: what is new does not wait for it
+		s.servePinned()
 	}
+}
+
+// servePinned goes back to what is pinned once that can be served again.
+func (s *pass) servePinned() {
+	swapped, err := s.Store.ServePinned()
+	if err != nil && !errors.Is(err, store.ErrNotHeld) {
+		s.failed(fail(StagePublish, "", "", err))
+	}
+	s.swapped = s.swapped || swapped
 }
 
 // takeBack undoes the forgetting of what is still held, the registry's or not.
