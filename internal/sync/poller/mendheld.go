@@ -2,7 +2,6 @@ package poller
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -42,7 +41,7 @@ func (s *pass) mendHeld(ctx context.Context) {
 		if err != nil {
 			s.log.Warn("A damaged release cannot be fetched anew", "tag", r.Tag, "manifest", r.Manifest, "error", err,
 				"cure", "if the registry has it no more, push its archive again and run `specman verify --repair`, or import it")
-			if !isLost(err) {
+			if !fail(StageUnpack, r.Tag, r.Manifest.String(), err).lost() {
 				return // the next sync asks again
 			}
 			if s.lost == nil {
@@ -55,16 +54,10 @@ func (s *pass) mendHeld(ctx context.Context) {
 	}
 }
 
-// isLost says whether asking again soon is in vain: the layer is gone, or is not what
+// lost says whether asking for a layer again soon is in vain: it is gone, or is not what
 // it was.
-func isLost(err error) bool {
-	switch oci.KindOf(err) {
-	case oci.Absent, oci.Corrupt:
-		return true
-	case "":
-		return !errors.Is(err, store.ErrNoSpace) // it is of the archive
-	}
-	return false
+func (f *Failure) lost() bool {
+	return f.refused || f.kind() == oci.Absent || f.kind() == oci.Corrupt
 }
 
 // heldAside finds a release with that layer that this source has brought, and that
@@ -74,10 +67,8 @@ func (s *pass) heldAside(layer digest.Digest) (found store.Release, ok bool) {
 		if r.Source != s.Name || r.Layer != layer {
 			continue
 		}
-		for _, f := range s.follows {
-			if f.Reference == r.Tag && f.registry == r.Manifest {
-				return store.Release{}, false
-			}
+		if slices.ContainsFunc(s.follows, func(f *follow) bool { return f.Reference == r.Tag && f.registry == r.Manifest }) {
+			return store.Release{}, false
 		}
 		found, ok = r, true
 	}
