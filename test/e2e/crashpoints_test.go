@@ -15,7 +15,7 @@ func TestCrashPoints(t *testing.T) {
 	t.Run("first sync", func(t *testing.T) {
 		t.Parallel()
 		r := newRig(t, crashing, &bulk{files: 20, size: 500})
-		crashEverywhere(t, r, func() (before string) {
+		crashEverywhere(t, r, 8 /* tree, release, view: each has some */, func() (before string) {
 			require.NoError(t, os.RemoveAll(r.dir))
 			return ""
 		})
@@ -23,7 +23,7 @@ func TestCrashPoints(t *testing.T) {
 	t.Run("next sync", func(t *testing.T) {
 		t.Parallel()
 		r := newRig(t, crashing, &bulk{files: 20, size: 500})
-		crashEverywhere(t, r, func() (before string) {
+		crashEverywhere(t, r, 10 /* start and garbage too */, func() (before string) {
 			r.must("sync")
 			r.publish()
 			return fmt.Sprint(r.newest - 1)
@@ -33,9 +33,8 @@ func TestCrashPoints(t *testing.T) {
 
 // crashEverywhere lets `specman sync` crash at its first durable step, its second,
 // and so on, until one has so few that it ends. Prepare comes before each, and
-// says which version is served then.
-func crashEverywhere(t *testing.T, r *rig, prepare func() (before string)) {
-	const atLeast = 8 // tree, release, view, and of what was served before, start and garbage: each has some
+// says which version is served then. There must be more than atLeast steps.
+func crashEverywhere(t *testing.T, r *rig, atLeast int, prepare func() (before string)) {
 	for step := 1; ; step++ {
 		r.env = nil
 		before := prepare()
