@@ -78,7 +78,7 @@ func (s *Store) markDamaged(t *tree, records ...int32) {
 	for _, rec := range slices.Sorted(maps.Keys(damaged)) {
 		lines.WriteString(escape(t.path(rec)) + "\n")
 	}
-	path := filepath.Join(s.dir, treesFolder, treeName(t.layer), damageFile)
+	path := filepath.Join(treeFolder(s.dir, t.layer), damageFile)
 	if err := s.writeFileDurably(path, "", seal([]byte(lines.String()))); err != nil {
 		s.log.Warn("The damage cannot be noted on disk; a restart would find it anew", "error", err)
 	}

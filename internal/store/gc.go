@@ -49,6 +49,9 @@ func (s *Store) remove(releases []Release, why string, now time.Time) (Garbage, 
 		}
 	}
 	s.versions.drop()
+	if len(trees) > 0 {
+		s.loaded.forgetPublished() // it may be one of them
+	}
 	var errs []error
 	for _, layer := range trees {
 		if s.loaded.inUse(layer) {
@@ -137,22 +140,24 @@ func (s *Store) putAside(layer digest.Digest) (held bool, err error) {
 	if err != nil {
 		return false, spaceError(err)
 	}
-	if err := os.Rename(filepath.Join(s.dir, treesFolder, treeName(layer)), filepath.Join(aside, "tree")); err != nil {
+	t, err := s.loaded.moved(layer, func() error {
+		return os.Rename(treeFolder(s.dir, layer), filepath.Join(aside, "tree"))
+	})
+	if err != nil {
 		os.Remove(aside)
 		return false, spaceError(err)
 	}
 	step("gc: renamed")
 	delete(s.orphans, layer)
-	return s.removeAside(layer, aside)
+	return t != nil, s.removeAside(t, aside)
 }
 
-// removeAside removes a folder of staging that was a layer's tree, once nobody
-// reads it any more. It reports whether somebody does.
-func (s *Store) removeAside(layer digest.Digest, aside string) (held bool, err error) {
+// removeAside removes a folder of staging that was a tree's, once nobody reads it any
+// more. After an error the next start does.
+func (s *Store) removeAside(t *tree, aside string) error {
 	// A power cut must not undo the renaming and yet keep the removal.
-	err = syncPath(filepath.Join(s.dir, treesFolder))
-	if held = s.loaded.replaced(layer, aside); held || err != nil {
-		return held, err
+	if err := syncPath(filepath.Join(s.dir, treesFolder)); err != nil {
+		return err
 	}
-	return false, os.RemoveAll(aside)
+	return s.loaded.removeUnread(t, aside)
 }

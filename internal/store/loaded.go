@@ -16,6 +16,9 @@ type loadedTrees struct {
 
 	mu    sync.Mutex
 	trees map[digest.Digest]*tree
+	// last is the tree that was published last, taken until somebody follows it: what
+	// was just written need not be read. nil: none.
+	last *tree
 
 	searching sync.Mutex                 // one search through the disk at a time
 	lacking   map[[sha256.Size]byte]bool // content that no tree on disk has, guarded by searching
@@ -42,9 +45,45 @@ func (l *loadedTrees) take(layer digest.Digest) (*tree, error) {
 	return t, nil
 }
 
+// published has a tree that just got its name at hand for who takes it, in place of
+// the one that was published before.
+func (l *loadedTrees) published(layer digest.Digest, x *index) {
+	root, err := openFiles(treeFolder(l.dir, layer))
+	if err != nil {
+		return // who takes it will say why
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.giveLast()
+	if l.trees[layer] != nil { // somebody was faster
+		root.Close()
+		return
+	}
+	l.last = &tree{index: x, layer: layer, root: root, found: l.found, users: 1}
+	l.trees[layer] = l.last
+}
+
+// forgetPublished lets go of the tree that was published last.
+func (l *loadedTrees) forgetPublished() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.giveLast()
+}
+
+func (l *loadedTrees) giveLast() {
+	if l.last != nil {
+		l.giveLocked(l.last)
+		l.last = nil
+	}
+}
+
 func (l *loadedTrees) give(t *tree) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.giveLocked(t)
+}
+
+func (l *loadedTrees) giveLocked(t *tree) {
 	if t.users--; t.users > 0 {
 		return
 	}
@@ -58,19 +97,34 @@ func (l *loadedTrees) give(t *tree) {
 	}
 }
 
-// replaced notes that the folder of a layer has moved aside. Who holds the tree
-// goes on reading it there; who takes it from now on gets the new one. It
-// reports whether anybody holds it.
-func (l *loadedTrees) replaced(layer digest.Digest, aside string) bool {
+// moved has the folder of a layer moved away, or another put in its place. Who holds
+// the tree goes on reading it where it is then; who takes it from now on gets what has
+// the name. Nobody takes it meanwhile: the index would be of one folder and the files
+// of the other. It returns the tree that is held, nil if none is.
+func (l *loadedTrees) moved(layer digest.Digest, move func() error) (*tree, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	t := l.trees[layer]
-	if t == nil {
-		return false
+	if err := move(); err != nil {
+		return nil, err
 	}
-	t.aside = aside
+	t := l.trees[layer]
 	delete(l.trees, layer)
-	return true
+	return t, nil
+}
+
+// removeUnread removes what was the folder of a tree once nobody reads it any more. A
+// nil tree is one that nobody reads.
+func (l *loadedTrees) removeUnread(t *tree, aside string) error {
+	l.mu.Lock()
+	read := t != nil && t.users > 0
+	if read {
+		t.aside = aside
+	}
+	l.mu.Unlock()
+	if read {
+		return nil
+	}
+	return os.RemoveAll(aside)
 }
 
 // named says whether a held tree still is the one that its layer names.

@@ -213,7 +213,7 @@ func (st *Staging) Publish() error {
 		return fmt.Errorf("make the tree of %s durable: %w", st.layer, spaceError(err))
 	}
 	step("tree: flushed")
-	if err := st.store.publish(st.folder, st.layer); err != nil {
+	if err := st.store.publish(st.folder, st.layer, st.sealed); err != nil {
 		return err
 	}
 	st.folder = ""

@@ -209,6 +209,7 @@ func (s *Store) markStart() error {
 // then on Acquire finds none.
 func (s *Store) Close() error {
 	s.versions.drop()
+	s.loaded.forgetPublished()
 	if v := s.current.Swap(nil); v != nil {
 		v.Close()
 	}
@@ -257,8 +258,9 @@ func (s *Store) HasTree(layer digest.Digest) bool {
 
 // publish gives a complete, durable folder of staging its final name. Where a
 // damaged tree has that name, the new one takes its place in every view that
-// is made from now on, the served one included.
-func (s *Store) publish(folder string, layer digest.Digest) error {
+// is made from now on, the served one included. The index is the one that the
+// folder holds.
+func (s *Store) publish(folder string, layer digest.Digest, x *index) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	repaired, err := s.giveName(folder, layer)
@@ -270,6 +272,7 @@ func (s *Store) publish(folder string, layer digest.Digest) error {
 		return fmt.Errorf("publish the tree of %s: %w", layer, spaceError(err))
 	}
 	step("tree: published")
+	s.loaded.published(layer, x)
 	s.loaded.forgetLacking()
 	s.mending.retry()
 	s.touched()
@@ -284,10 +287,12 @@ func (s *Store) publish(folder string, layer digest.Digest) error {
 // moment and after a power cut, finds one of the two. It reports whether somebody
 // reads the old one.
 func (s *Store) giveName(folder string, layer digest.Digest) (held bool, err error) {
-	from, final := filepath.Join(s.dir, folder), filepath.Join(s.dir, treesFolder, treeName(layer))
-	err = unix.Renameat2(unix.AT_FDCWD, from, unix.AT_FDCWD, final, unix.RENAME_EXCHANGE)
+	from, final := filepath.Join(s.dir, folder), treeFolder(s.dir, layer)
+	t, err := s.loaded.moved(layer, func() error {
+		return unix.Renameat2(unix.AT_FDCWD, from, unix.AT_FDCWD, final, unix.RENAME_EXCHANGE)
+	})
 	if err == nil {
-		return s.removeAside(layer, from)
+		return t != nil, s.removeAside(t, from)
 	}
 	// Mostly nothing has the name. A file system that cannot exchange (NFS) has a
 	// moment in which nothing has it.
@@ -296,11 +301,9 @@ func (s *Store) giveName(folder string, layer digest.Digest) (held bool, err err
 			return false, fmt.Errorf("put the damaged tree aside: %w", err)
 		}
 	}
-	if err := os.Rename(from, final); err != nil {
-		return held, err
-	}
 	// Where somebody reads a tree whose folder was taken away, that is not this one.
-	return s.loaded.replaced(layer, "") || held, nil
+	t, err = s.loaded.moved(layer, func() error { return os.Rename(from, final) })
+	return t != nil || held, err
 }
 
 // reload serves the same view anew, from the trees that are on disk now.

@@ -62,6 +62,7 @@ func (s *Store) Follow(source string, order []Contribution) (swapped bool, err e
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	defer func() {
+		s.loaded.forgetPublished()
 		if err == nil {
 			maps.DeleteFunc(s.claimed, func(k ReleaseKey, _ bool) bool { return k.Source == source })
 		}

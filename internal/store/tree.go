@@ -36,6 +36,12 @@ func treeName(layer digest.Digest) string {
 	return layer.Algorithm().String() + "-" + layer.Encoded()
 }
 
+func treeFolder(dir string, layer digest.Digest) string {
+	return filepath.Join(dir, treesFolder, treeName(layer))
+}
+
+func openFiles(folder string) (*os.Root, error) { return os.OpenRoot(filepath.Join(folder, "files")) }
+
 // layerOf is treeName backwards.
 func layerOf(name string) (digest.Digest, bool) {
 	algorithm, hex, ok := strings.Cut(name, "-")
@@ -60,7 +66,7 @@ func layersOnDisk(dir string) ([]digest.Digest, error) {
 
 // openTree reads the index of a tree and checks it. It does not read the files.
 func openTree(dir string, layer digest.Digest) (*tree, error) {
-	folder := filepath.Join(dir, treesFolder, treeName(layer))
+	folder := treeFolder(dir, layer)
 	data, err := os.ReadFile(filepath.Join(folder, "index"))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("open tree %s: %w", layer, errNoTree)
@@ -72,7 +78,7 @@ func openTree(dir string, layer digest.Digest) (*tree, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open tree %s: %w", layer, err)
 	}
-	root, err := os.OpenRoot(filepath.Join(folder, "files"))
+	root, err := openFiles(folder)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("open tree %s: %w", layer, errNoTree)
 	}

@@ -1,0 +1,71 @@
+package store
+
+import (
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+)
+
+// A published tree is served from the index that its unpacking made: it must be the
+// one that the next start reads, and be let go of like any other.
+func TestThePublishedIndexIsTheOneOnDisk(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir)
+	files := content{"a/b/c": "c", "a/d": "", "e%\n": strings.Repeat("e", blockSize+1)}
+	st := stage(t, s, layerFor(files), files)
+	require.NoError(t, st.HardLink("a/link", "a/b/c"))
+	require.NoError(t, st.Symlink("now", "a/b", time.Unix(7, 0)))
+	require.NoError(t, st.Dir("a/b", time.Unix(8, 0)))
+	require.NoError(t, st.Alias("now", "a/b", true))
+	require.NoError(t, st.Alias("now/c", "a/b/c", true))
+	st.Skip([]Skipped{{Name: "device", Reason: "no file"}}, 3)
+	require.NoError(t, st.Publish())
+
+	last := s.loaded.last
+	require.NotNil(t, last)
+	onDisk, err := openTree(dir, layerFor(files))
+	require.NoError(t, err)
+	defer onDisk.root.Close()
+	assert.Equal(t, onDisk.index, last.index)
+	assert.Equal(t, onDisk.root.Name(), last.root.Name())
+
+	follow(t, s, hold(t, s, "1.0.0", files))
+	assert.Nil(t, s.loaded.last)
+	assert.Equal(t, 1, last.users, "the served view's")
+}
+
+// Who takes a tree while another folder takes its place gets that one, index and
+// files, and counts as its reader.
+func TestATreeTakenWhileItIsReplacedIsTheNewOne(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir)
+	files := content{"a": "aaa"}
+	follow(t, s, hold(t, s, "1.0.0", content{"other": "x"}))
+	hold(t, s, "2.0.0", files)
+	s.loaded.forgetPublished()
+	again := stage(t, s, layerFor(files), files)
+	defer again.Discard()
+	require.NoError(t, again.Seal())
+	require.NoError(t, again.writeIndex())
+
+	var taken *tree
+	var taking sync.WaitGroup
+	before, err := s.loaded.moved(layerFor(files), func() error {
+		taking.Go(func() { taken, _ = s.loaded.take(layerFor(files)) })
+		time.Sleep(20 * time.Millisecond) // long enough to get in between
+		return unix.Renameat2(unix.AT_FDCWD, filepath.Dir(again.Folder()), unix.AT_FDCWD, treeFolder(dir, layerFor(files)), unix.RENAME_EXCHANGE)
+	})
+	taking.Wait()
+	require.NoError(t, err)
+	assert.Nil(t, before, "nobody had taken it before")
+	require.NotNil(t, taken)
+	defer s.loaded.give(taken)
+	assert.True(t, s.loaded.named(taken))
+	assert.True(t, s.loaded.inUse(layerFor(files)), "so that nobody removes it")
+}
