@@ -21,6 +21,7 @@ type Staging struct {
 	layer   digest.Digest
 	folder  string // below the store's folder: staging/<unique>
 	files   *os.Root
+	parent  lastFolder // of the last folder
 	index   *indexBuilder
 	sealed  *index
 	writers *writers
@@ -41,16 +42,15 @@ func (s *Store) NewStaging(layer digest.Digest) (*Staging, error) {
 	}
 	st := &Staging{store: s, layer: layer, folder: filepath.Join(stagingFolder, filepath.Base(path)), index: newIndexBuilder(0)}
 	err = func() (err error) {
-		// Whatever uid the next pod has must be able to remove the tree: 0755,
-		// whatever the umask.
-		if err = os.Chmod(path, 0o755); err != nil {
+		if err = os.Chmod(path, folderMode); err != nil { // whatever the umask
+
 			return err
 		}
 		if st.flusher, err = newFlusher(path); err != nil {
 			return err
 		}
 		files := filepath.Join(path, "files")
-		if err = errors.Join(os.Mkdir(files, 0o755), os.Chmod(files, 0o755)); err != nil {
+		if err = errors.Join(os.Mkdir(files, folderMode), os.Chmod(files, folderMode)); err != nil {
 			return err
 		}
 		st.files, err = os.OpenRoot(files)
@@ -67,10 +67,7 @@ func (s *Store) NewStaging(layer digest.Digest) (*Staging, error) {
 // Dir makes a folder, or dates one that is there. Its parent must be there.
 func (st *Staging) Dir(name string, modTime time.Time) error {
 	if st.index.entries[name] == nil {
-		if err := st.files.Mkdir(name, 0o755); err != nil {
-			return st.failed("make folder", name, err)
-		}
-		if err := st.files.Chmod(name, 0o755); err != nil {
+		if err := st.parent.mkdir(st.files, name); err != nil {
 			return st.failed("make folder", name, err)
 		}
 	}
@@ -239,6 +236,7 @@ func (st *Staging) Discard() {
 		st.flusher.close()
 		st.flusher = nil
 	}
+	st.parent.close()
 	if st.files != nil {
 		st.files.Close()
 	}

@@ -233,7 +233,7 @@ func (w *writer) putSmall(f smallFile) error {
 // putLarge writes a file as its blocks come, and takes its sum.
 func (w *writer) putLarge(f largeFile) {
 	err := w.failure()
-	var file *os.File
+	var file descriptor
 	if err == nil {
 		file, err = w.into.create(w.root, f.name)
 	}
@@ -249,7 +249,7 @@ func (w *writer) putLarge(f largeFile) {
 		w.free <- b
 	}
 	sum.Sum(f.sum[:0])
-	if file != nil {
+	if file != 0 {
 		err = errors.Join(err, file.Close())
 	}
 	if err != nil {
