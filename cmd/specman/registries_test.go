@@ -243,7 +243,7 @@ func (d *docSite) run(block string) {
 	for n := range loaded.Config.Sources {
 		s := &loaded.Config.Sources[n]
 		assert.Equal(t, s.PlainHTTP, len(loaded.Warnings) > 0, "%v", loaded.Warnings)
-		outcome := d.poller(s, st).Once(t.Context(), false)
+		outcome := d.poller(s, st).Once(t.Context(), poller.Ask{})
 		require.Equal(t, poller.Success, outcome.Result, "%s: %v", s.Name, outcome.Failures)
 	}
 	v := st.Acquire()

@@ -165,8 +165,8 @@ func (s *service) webOptions(st *store.Store, group *sources, v *variants) https
 func (s *service) opsOptions(st *store.Store, group *sources) ops.Options {
 	return ops.Options{
 		Store: st, Pollers: group.pollersForOps, Import: group.importInto,
-		TakeBack: func() ([]store.Release, error) { return importer.TakeBack(st, group.unpolled()...) }, Refetch: group.refetch,
-		Logger: s.log, Registerer: s.metrics, Gatherer: s.metrics,
+		TakeBack: func() ([]store.Release, error) { return importer.TakeBack(st, group.unpolled()...) },
+		Logger:   s.log, Registerer: s.metrics, Gatherer: s.metrics,
 		Listen: s.cfg.Ops.Listen, TokenFile: s.cfg.Ops.TokenFile, Pprof: s.cfg.Ops.Pprof, Socket: s.cfg.Control.Socket,
 		Version: build().Version, Revision: build().Revision,
 	}

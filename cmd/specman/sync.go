@@ -119,7 +119,7 @@ func (a *app) syncHere(ctx context.Context, force bool) (result syncResult, err 
 	}
 	result.Outcomes = make(map[string]poller.Outcome)
 	for _, p := range group.all() {
-		result.Outcomes[p.Name] = p.Once(ctx, force)
+		result.Outcomes[p.Name] = p.Once(ctx, poller.Ask{Force: force})
 	}
 	if len(result.Outcomes) == 0 && len(back) == 0 {
 		return result, withCure(errors.New("no source is configured"), "set source.repository")

@@ -11,6 +11,7 @@ import (
 	"github.com/specman/specman/internal/human"
 	"github.com/specman/specman/internal/ops"
 	"github.com/specman/specman/internal/store"
+	"github.com/specman/specman/internal/sync/poller"
 )
 
 func newVerifyCommand(app *app) *cobra.Command {
@@ -64,9 +65,9 @@ func (a *app) verifyHere(ctx context.Context, st *store.Store, repair bool) (ops
 			return err
 		}
 		for _, p := range group.all() {
-			p.Once(ctx, false) // what it could not have is among what is left
+			p.Once(ctx, poller.Ask{Mend: true}) // what it could not have is among what is left
 		}
-		return group.refetch(ctx)
+		return nil
 	}
 	return ops.VerifyStore(ctx, st, store.VerifyOptions{}, repair, fetch)
 }

@@ -28,7 +28,7 @@ type Poller interface {
 	// Trigger asks for a sync now; several before it begins are one.
 	Trigger()
 	// Sync asks for a sync now and waits for it.
-	Sync(ctx context.Context, force bool) (poller.Outcome, error)
+	Sync(ctx context.Context, ask poller.Ask) (poller.Outcome, error)
 }
 
 // Options is all that a Server can be told. Store must be set; everything else
@@ -52,9 +52,6 @@ type Options struct {
 	// TakeBack undoes the forgetting of what is held and nobody polls, as imports; nil:
 	// nothing is ever taken back. The rest, its source's own forced sync takes back.
 	TakeBack func() ([]store.Release, error)
-
-	// Refetch fetches damaged trees anew that a sync does not bring; nil: nothing does.
-	Refetch func(context.Context) error
 
 	Gatherer   prometheus.Gatherer   // what /metrics shows; nil: nothing
 	Registerer prometheus.Registerer // nil: no metrics of its own
@@ -82,9 +79,6 @@ func (o *Options) complete() {
 	}
 	if o.TakeBack == nil {
 		o.TakeBack = func() ([]store.Release, error) { return nil, nil }
-	}
-	if o.Refetch == nil {
-		o.Refetch = func(context.Context) error { return nil }
 	}
 	if o.Replica == "" {
 		o.Replica = Replica()

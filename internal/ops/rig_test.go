@@ -150,6 +150,7 @@ type source struct {
 	status   poller.Status
 	outcome  poller.Outcome
 	forced   bool
+	mended   bool
 	syncs    int
 	triggers int
 	hangs    bool // Sync waits for its context's end
@@ -177,10 +178,11 @@ func (s *source) triggered() int {
 	return s.triggers
 }
 
-func (s *source) Sync(ctx context.Context, force bool) (poller.Outcome, error) {
+func (s *source) Sync(ctx context.Context, ask poller.Ask) (poller.Outcome, error) {
 	s.mu.Lock()
 	s.syncs++
-	s.forced = s.forced || force
+	s.forced = s.forced || ask.Force
+	s.mended = s.mended || ask.Mend
 	hangs, outcome := s.hangs, s.outcome
 	s.mu.Unlock()
 	if hangs {

@@ -92,7 +92,7 @@ type slowSource struct {
 	takes time.Duration
 }
 
-func (s *slowSource) Sync(ctx context.Context, _ bool) (poller.Outcome, error) {
+func (s *slowSource) Sync(ctx context.Context, _ poller.Ask) (poller.Outcome, error) {
 	select {
 	case <-time.After(s.takes):
 		return poller.Outcome{Result: poller.Success}, nil

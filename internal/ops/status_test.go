@@ -119,7 +119,7 @@ func TestAPinIsToldOnce(t *testing.T) {
 	pin := r.store.Pinned()
 	// What a real poller says of the same pin.
 	real := poller.New(poller.Config{Name: "default", Source: absent{}, Store: r.store, Timeout: time.Minute})
-	real.Once(t.Context(), false)
+	real.Once(t.Context(), poller.Ask{})
 	r.source.status = real.Status()
 
 	st := getJSON[Status](r, "/api/v1/status")

@@ -51,7 +51,7 @@ func (s *Server) postSync(w http.ResponseWriter, r *http.Request) {
 	}
 	if force {
 		// A forced sync is one that somebody waits for.
-		go s.syncAll(s.ctx, true)
+		go s.syncAll(s.ctx, poller.Ask{Force: true})
 	} else {
 		s.triggerAll()
 	}
@@ -59,7 +59,7 @@ func (s *Server) postSync(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) syncAndTell(w http.ResponseWriter, r *http.Request, force bool) {
-	outcomes, err := s.syncAll(r.Context(), force)
+	outcomes, err := s.syncAll(r.Context(), poller.Ask{Force: force})
 	if err != nil {
 		s.problem(w, http.StatusServiceUnavailable, "what the sync came to is not known: %v", err)
 		return
@@ -68,13 +68,13 @@ func (s *Server) syncAndTell(w http.ResponseWriter, r *http.Request, force bool)
 }
 
 // syncAll syncs all sources at the same time and waits for them.
-func (s *Server) syncAll(ctx context.Context, force bool) (map[string]poller.Outcome, error) {
+func (s *Server) syncAll(ctx context.Context, ask poller.Ask) (map[string]poller.Outcome, error) {
 	pollers := s.opts.Pollers()
 	outcomes := make([]poller.Outcome, len(pollers))
 	group, ctx := errgroup.WithContext(ctx)
 	for n, p := range pollers {
 		group.Go(func() (err error) {
-			outcomes[n], err = p.Sync(ctx, force)
+			outcomes[n], err = p.Sync(ctx, ask)
 			return err
 		})
 	}

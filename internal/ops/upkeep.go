@@ -10,6 +10,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/specman/specman/internal/store"
+	"github.com/specman/specman/internal/sync/poller"
 )
 
 // Keeper is the store as the calls that look after it use it.
@@ -135,10 +136,8 @@ func (s *Server) postVerify(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	fetch := func(ctx context.Context) error {
-		if _, err := s.syncAll(ctx, false); err != nil {
-			return err
-		}
-		return s.opts.Refetch(ctx)
+		_, err := s.syncAll(ctx, poller.Ask{Mend: true})
+		return err
 	}
 	result, err := VerifyStore(r.Context(), s.opts.Store, store.VerifyOptions{}, repair, fetch)
 	if err != nil {

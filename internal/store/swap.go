@@ -59,8 +59,18 @@ func (s *Store) Add(r Release) error {
 // reports whether what is served changed. What the source has claimed is its no
 // longer. After an error nothing has changed.
 func (s *Store) Follow(source string, order []Contribution) (swapped bool, err error) {
+	return s.FollowOf(source, func() []Contribution { return order })
+}
+
+// FollowOf is Follow of what order returns; nothing that is held changes between the
+// two. It must not change the store.
+func (s *Store) FollowOf(source string, order func() []Contribution) (swapped bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.follow(source, order())
+}
+
+func (s *Store) follow(source string, order []Contribution) (swapped bool, err error) {
 	defer func() {
 		s.loaded.forgetPublished()
 		if err == nil {

@@ -8,7 +8,6 @@ import (
 	"io"
 	"log/slog"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -200,7 +199,7 @@ func TakeBack(st *store.Store, unpolled ...string) (all []store.Release, err err
 		if source == store.ImportSource {
 			_, err = followImports(st)
 		} else {
-			_, err = st.Follow(source, st.Following(source))
+			_, err = st.FollowOf(source, func() []store.Contribution { return st.Following(source) })
 		}
 		if err != nil {
 			return nil, fmt.Errorf("serve what was taken back: %w", err)
@@ -210,15 +209,9 @@ func TakeBack(st *store.Store, unpolled ...string) (all []store.Release, err err
 	return all, nil
 }
 
-// following is held by who contributes imports: an order that was made before another
-// import was held must not be followed after that one's.
-var following sync.Mutex
-
 // followImports contributes all imports that are held.
 func followImports(st *store.Store) (swapped bool, err error) {
-	following.Lock()
-	defer following.Unlock()
-	return st.Follow(store.ImportSource, order(st))
+	return st.FollowOf(store.ImportSource, func() []store.Contribution { return order(st) })
 }
 
 // order is what imports contribute, top first. It is made of all that is held, so that

@@ -235,7 +235,7 @@ func TestVanishedTags(t *testing.T) {
 		assert.Empty(t, r.state("2.0.0"))
 		assert.Empty(t, r.notices())
 
-		assert.Equal(t, Success, r.poller.Once(context.Background(), true).Result)
+		assert.Equal(t, Success, r.poller.Once(context.Background(), Ask{Force: true}).Result)
 		r.serves(files{"a": "two"})
 		assert.Equal(t, Vanished, r.state("2.0.0"), "a forced sync takes back what is still held")
 		assert.Equal(t, Noop, r.sync().Result)

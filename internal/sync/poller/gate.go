@@ -15,7 +15,7 @@ import (
 // it, a source that was renamed, or a repair is no reason to judge it again.
 func (s *pass) gate(ctx context.Context, f *follow, layer digest.Digest, tree gate.Tree) *Failure {
 	judged := func(r store.Release) bool { return r.Tag == f.Reference && r.Layer == layer }
-	if s.force || slices.ContainsFunc(s.Store.Releases(), judged) {
+	if s.ask.Force || slices.ContainsFunc(s.Store.Releases(), judged) {
 		return nil
 	}
 	c := gate.Candidate{Tree: tree, Beside: s.beside(f)}

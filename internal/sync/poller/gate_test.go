@@ -40,7 +40,7 @@ func TestGateJudgesWhatIsHeldAlready(t *testing.T) {
 			r.serves(full)
 			assert.NotContains(t, r.registry.asked(), "blob")
 
-			assert.Equal(t, Success, r.poller.Once(context.Background(), true).Result)
+			assert.Equal(t, Success, r.poller.Once(context.Background(), Ask{Force: true}).Result)
 			r.serves(files{"a": "small", "b": ""})
 		})
 	}
@@ -55,7 +55,7 @@ func TestGateDoesNotJudgeTwice(t *testing.T) {
 	r.poller.Gate.RequirePaths = []string{"/b"}
 	r.registry.push(t, "0.0.0", day(2), files{"a": "3"})
 	require.Equal(t, Failed, r.sync().Result)
-	require.Equal(t, Success, r.poller.Once(context.Background(), true).Result)
+	require.Equal(t, Success, r.poller.Once(context.Background(), Ask{Force: true}).Result)
 
 	r.registry.push(t, "0.0.0", day(3), files{"a": "3"})
 	assert.Equal(t, Success, r.sync().Result, "another manifest")

@@ -383,7 +383,7 @@ func TestAGateThatIsCutOffHasRefusedNothing(t *testing.T) {
 			time.Sleep(10 * time.Millisecond)
 		}
 	}()
-	o := r.poller.Once(ctx, false)
+	o := r.poller.Once(ctx, Ask{})
 	assert.Equal(t, Failed, o.Result, "what was cut off is no success")
 	assert.Empty(t, o.Failures)
 	assert.True(t, r.poller.Status().LastSuccess.IsZero())

@@ -3,7 +3,6 @@ package poller
 import (
 	"context"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 	"time"
@@ -12,7 +11,6 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/specman/specman/internal/store"
-	"github.com/specman/specman/internal/sync/archive"
 	"github.com/specman/specman/internal/sync/oci"
 	"github.com/specman/specman/internal/sync/unpack"
 )
@@ -30,11 +28,10 @@ func (s *pass) mendHeld(ctx context.Context) {
 	maps.DeleteFunc(s.lost, func(layer digest.Digest, _ time.Time) bool { return !slices.Contains(harmed, layer) })
 	for _, layer := range harmed {
 		r, ok := s.heldAside(layer)
-		if !ok || !s.force && time.Now().Before(s.lost[layer]) || s.Store.HasTree(layer) {
+		if !ok || !s.ask.Force && !s.ask.Mend && time.Now().Before(s.lost[layer]) || s.Store.HasTree(layer) {
 			continue
 		}
-		// No release is removed to make room for this one.
-		err := FetchTree(ctx, s.Source, s.Store, r, s.Limits, s.Store.CheckSpace)
+		err := s.fetchAnew(ctx, r)
 		if ctx.Err() != nil {
 			return
 		}
@@ -75,24 +72,22 @@ func (s *pass) heldAside(layer digest.Digest) (found store.Release, ok bool) {
 	return found, ok
 }
 
-// Blobs is where a layer is fetched from.
-type Blobs interface {
-	Blob(ctx context.Context, layer ocispec.Descriptor) (io.ReadCloser, error)
-}
-
-// FetchTree publishes the tree of a held release anew. It was judged when it was
-// first had: the same digest is the same content. Whether there is room is for space
-// to say, or to see to.
-func FetchTree(ctx context.Context, from Blobs, st *store.Store, r store.Release, limits archive.Limits, space func(bytes, files int64) error) error {
+// fetchAnew publishes the tree of a held release anew. It was judged when it was first
+// had: the same digest is the same content.
+func (s *pass) fetchAnew(ctx context.Context, r store.Release) error {
+	space := s.Store.CheckSpace // no release is removed to make room for this one
+	if s.ask.Mend {
+		space = s.Store.MakeSpace
+	}
 	if err := space(r.Size, int64(r.Files)); err != nil {
 		return err
 	}
-	body, err := from.Blob(ctx, ocispec.Descriptor{Digest: r.Layer, Size: r.Size})
+	body, err := s.Source.Blob(ctx, ocispec.Descriptor{Digest: r.Layer, Size: r.Size})
 	if err != nil {
 		return err
 	}
 	defer body.Close()
-	tree, err := unpack.Stream(ctx, st, body, r.Layer, limits)
+	tree, err := unpack.Stream(ctx, s.Store, body, r.Layer, s.Limits)
 	if err != nil {
 		return fmt.Errorf("unpack %s of %s: %w", r.Archive, r.Tag, err)
 	}

@@ -63,8 +63,14 @@ func TestAPinnedTreeIsFetchedAnew(t *testing.T) {
 	assert.NotContains(t, r.registry.asked(), "blob")
 }
 
-// Who forces a sync does not wait for the hour to end.
-func TestAForcedSyncAsksForWhatWasLost(t *testing.T) {
+// Who forces a sync, or repairs, does not wait for the hour to end.
+func TestWhatWasLostIsAskedForAtOnce(t *testing.T) {
+	for name, ask := range map[string]Ask{"force": {Force: true}, "mend": {Mend: true}} {
+		t.Run(name, func(t *testing.T) { testWhatWasLostIsAskedFor(t, ask) })
+	}
+}
+
+func testWhatWasLostIsAskedFor(t *testing.T, ask Ask) {
 	r := newRig(t, func(c *Config) { c.Select = selectors(t, "0.0.0") })
 	r.registry.push(t, "0.0.0", day(1), files{"a": "one"})
 	r.sync()
@@ -77,7 +83,7 @@ func TestAForcedSyncAsksForWhatWasLost(t *testing.T) {
 	r.registry.failing(nil)
 	r.sync()
 	r.serves(files{"a": ""})
-	r.poller.Once(context.Background(), true)
+	r.poller.Once(context.Background(), ask)
 	r.serves(files{"a": "one"})
 }
 

@@ -161,7 +161,7 @@ func TestSyncReturnsTheOutcomeOfASyncThatBeganAfterIt(t *testing.T) {
 	polling(t, time.Minute/2, served(t), func(r *rig) {
 		time.Sleep(time.Second)
 		r.registry.push(t, "2.0.0", day(2), files{"a": "two"})
-		outcome, err := r.poller.Sync(context.Background(), false)
+		outcome, err := r.poller.Sync(context.Background(), Ask{})
 		require.NoError(t, err)
 		assert.Equal(t, Success, outcome.Result)
 		assert.True(t, strings.HasPrefix(outcome.Got[0], "2.0.0"))
@@ -174,6 +174,6 @@ func TestWhoWaitsForAnEndedPollerIsTold(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	r.poller.Run(ctx)
-	_, err := r.poller.Sync(context.Background(), false)
+	_, err := r.poller.Sync(context.Background(), Ask{})
 	assert.ErrorIs(t, err, ErrEnded)
 }

@@ -40,10 +40,20 @@ type Poller struct {
 	backedOff bool // the wait is one after a failure
 }
 
+// Ask is what a sync does beyond what one does that is due.
+type Ask struct {
+	Force bool // remembered refusals and the gate do not hold
+	// Mend has damaged trees that are held and not followed fetched anew whenever they
+	// were last asked for in vain, and releases that only retention holds make room.
+	Mend bool
+}
+
+func (a Ask) and(b Ask) Ask { return Ask{Force: a.Force || b.Force, Mend: a.Mend || b.Mend} }
+
 // request is somebody who wants a sync now, and may wait for its outcome.
 type request struct {
-	force bool
-	done  chan Outcome // capacity 1
+	ask  Ask
+	done chan Outcome // capacity 1
 }
 
 // New returns a poller that does nothing until Run or Once.
@@ -65,12 +75,12 @@ func (p *Poller) Run(ctx context.Context) {
 	var pace pace
 	for ctx.Err() == nil {
 		waiting := p.takeRequests()
-		force := false
+		var ask Ask
 		for _, r := range waiting {
-			force = force || r.force
+			ask = ask.and(r.ask)
 		}
 		fingerprint := p.Source.Fingerprint()
-		outcome := p.Once(ctx, force)
+		outcome := p.Once(ctx, ask)
 		wait := pace.next(p, outcome)
 		p.setNext(time.Now().Add(wait), pace.failures > 0)
 		for _, r := range waiting {
@@ -132,10 +142,9 @@ func (p *Poller) TriggerRepair() {
 }
 
 // Sync asks for a sync now and waits for it. What it returns is of a sync that
-// began after the call. With force, refusals and the gate do not hold. The error
-// is ErrEnded or ctx's.
-func (p *Poller) Sync(ctx context.Context, force bool) (Outcome, error) {
-	r := request{force: force, done: make(chan Outcome, 1)}
+// began after the call. The error is ErrEnded or ctx's.
+func (p *Poller) Sync(ctx context.Context, ask Ask) (Outcome, error) {
+	r := request{ask: ask, done: make(chan Outcome, 1)}
 	p.mu.Lock()
 	p.requests = append(p.requests, r)
 	p.mu.Unlock()

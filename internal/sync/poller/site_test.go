@@ -137,7 +137,7 @@ func (s *site) starts() (all []time.Time) {
 func (s *site) sync() (Outcome, map[string]int) {
 	s.Helper()
 	s.registry.Forget()
-	outcome, err := s.poller.Sync(context.Background(), false)
+	outcome, err := s.poller.Sync(context.Background(), Ask{})
 	require.NoError(s, err)
 	return outcome, s.registry.Counts()
 }

@@ -69,7 +69,7 @@ func TestSeveralSources(t *testing.T) {
 		require.Len(t, o.Failures, 1)
 		assert.Equal(t, StageGate, o.Failures[0].Stage)
 		r["top"].sync()
-		assert.Equal(t, Success, r["low"].poller.Once(context.Background(), true).Result, "it was remembered")
+		assert.Equal(t, Success, r["low"].poller.Once(context.Background(), Ask{Force: true}).Result, "it was remembered")
 		r["low"].registry.push(t, "1.0.0", day(2), files{"low": "two"})
 		assert.Equal(t, Success, r["low"].sync().Result)
 		r["low"].serves(files{"top": "one", "low": "two"})

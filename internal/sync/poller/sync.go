@@ -17,7 +17,7 @@ import (
 // pass is one sync of a source, from the list of tags to the swap.
 type pass struct {
 	*Poller
-	force    bool
+	ask      Ask
 	follows  []*follow           // as the selectors order them
 	kept     []selector.Followed // of what was contributed before, what the selectors would still ask for
 	leftOut  []string
@@ -50,9 +50,8 @@ type follow struct {
 	rank       string         // why it lies where it lies
 }
 
-// Once makes one sync now and waits for it. With force, remembered refusals
-// and the gate do not hold.
-func (p *Poller) Once(ctx context.Context, force bool) Outcome {
+// Once makes one sync now and waits for it.
+func (p *Poller) Once(ctx context.Context, ask Ask) Outcome {
 	p.running.Lock()
 	defer p.running.Unlock()
 	started := time.Now()
@@ -61,7 +60,7 @@ func (p *Poller) Once(ctx context.Context, force bool) Outcome {
 	p.status.LastAttempt, p.status.Syncing = started.UTC(), true
 	p.mu.Unlock()
 
-	s := &pass{Poller: p, force: force}
+	s := &pass{Poller: p, ask: ask}
 	s.run(ctx)
 
 	o := Outcome{Started: started.UTC(), Ended: time.Now().UTC(), Got: s.got, Swapped: s.swapped, Failures: s.failures, Result: Noop}
@@ -95,7 +94,7 @@ func (s *pass) run(ctx context.Context) {
 	quick, cancel := context.WithTimeout(ctx, s.Timeout)
 	defer cancel()
 	s.log.Info("Syncing with OCI repo")
-	if s.force {
+	if s.ask.Force {
 		s.takeBack()
 	}
 	goOn := s.list(quick) && s.resolve(quick) && s.manifests(quick) && s.fetch(ctx)
@@ -247,7 +246,7 @@ func (s *pass) manifestFailure(ctx context.Context, f *follow, err error) *Failu
 // held, or it is known that it will not be taken.
 func (s *pass) settled(f *follow) bool {
 	if s.Store.Forgotten(f.registry) {
-		if !s.force {
+		if !s.ask.Force {
 			return true
 		}
 		if err := s.Store.Unforget(f.registry); err != nil {
@@ -259,7 +258,7 @@ func (s *pass) settled(f *follow) bool {
 		f.release = &r
 		return true
 	}
-	if s.force {
+	if s.ask.Force {
 		return false
 	}
 	if r := s.refusalOf(f); r != nil {

@@ -59,7 +59,7 @@ func selectors(t *testing.T, texts ...string) []selector.Selector {
 	return s
 }
 
-func (r *rig) sync() Outcome { r.Helper(); return r.poller.Once(context.Background(), false) }
+func (r *rig) sync() Outcome { r.Helper(); return r.poller.Once(context.Background(), Ask{}) }
 
 // serves asserts what is at some paths of the view; "" means nothing.
 func (r *rig) serves(want map[string]string) {
@@ -212,7 +212,7 @@ func TestARefusalIsRemembered(t *testing.T) {
 	assert.Contains(t, r.log.String(), "level=WARN")
 
 	r.registry.asked()
-	assert.Equal(t, Failed, r.poller.Once(context.Background(), true).Result, "force fetches it again")
+	assert.Equal(t, Failed, r.poller.Once(context.Background(), Ask{Force: true}).Result, "force fetches it again")
 	assert.Contains(t, r.registry.asked(), "blob")
 
 	other := newRigOn(t, r.store, r.registry, func(c *Config) { c.Limits.Files = 7 })
@@ -311,7 +311,7 @@ func TestTheGate(t *testing.T) {
 		assert.Equal(t, StageGate, o.Failures[0].Stage)
 		r.serves(files{"a": "1", "html/a": ""})
 		assert.Equal(t, Noop, r.sync().Result)
-		assert.Equal(t, Success, r.poller.Once(context.Background(), true).Result, "force lets it pass")
+		assert.Equal(t, Success, r.poller.Once(context.Background(), Ask{Force: true}).Result, "force lets it pass")
 		r.serves(files{"a": "", "html/a": "2"})
 	})
 	t.Run("required paths", func(t *testing.T) {
