@@ -92,7 +92,7 @@ func (s *service) apply(loaded *config.Loaded, group *sources, st *store.Store) 
 		return err
 	}
 	if err := st.Configure(storeOptions(next, s.log)); err != nil {
-		return err
+		s.log.Error("What the changed configuration leads to cannot be served yet; what was served still is, and the next sync tries again", "error", err)
 	}
 	s.app.logLevel.Set(level)
 	for _, warning := range loaded.Warnings {

@@ -51,8 +51,7 @@ func damageNotices(p *store.Snapshot) (notices []Notice) {
 	return notices
 }
 
-// pinNotice tells of a pin in the words of the pollers, so that it is told once
-// where one of them does, and at all where none has yet.
+// pinNotice tells of a pin.
 func pinNotice(p *store.Snapshot) []Notice {
 	if p.Pin == nil {
 		return nil

@@ -134,7 +134,7 @@ func (s *Status) add(source poller.Status) {
 	source.LeftOut, source.Notices = list(source.LeftOut), list(source.Notices)
 	s.Sources = append(s.Sources, source)
 	if s.Served != nil && slices.ContainsFunc(source.Followed, func(f poller.Followed) bool {
-		return f.Contributes == "" && f.State != poller.PassedOver
+		return f.Contributes == "" && f.State != poller.PassedOver && f.State != poller.Forgotten
 	}) {
 		s.Served.Incomplete = true
 	}

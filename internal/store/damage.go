@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // damageFile lists, in the folder of a tree, the files of it that were found
@@ -22,15 +24,22 @@ func (t *tree) readDamage(folder string) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	if err != nil {
+	if passing(err) {
 		return err
 	}
 	damaged := make(map[int32]bool)
 	lines, ok := unseal(data)
-	if !ok {
+	if ok = ok && err == nil; !ok {
 		// The disk has harmed this, too. Nobody knows what was in it, so look again.
 		for rec := range t.records {
-			if r := &t.records[rec]; r.kind == File && r.real == int32(rec) && t.check(int32(rec)) != "" {
+			if r := &t.records[rec]; r.kind != File || r.real != int32(rec) {
+				continue
+			}
+			reason, err := t.check(int32(rec))
+			if err != nil {
+				return err
+			}
+			if reason != "" {
 				damaged[int32(rec)] = true
 			}
 		}
@@ -42,6 +51,14 @@ func (t *tree) readDamage(folder string) error {
 	}
 	t.damaged.Store(&damaged)
 	return nil
+}
+
+// passing says whether an error tells of this process, or of this moment, and nothing
+// of what is on the disk: nobody may take it for damage.
+func passing(err error) bool {
+	return slices.ContainsFunc([]error{
+		unix.EMFILE, unix.ENFILE, unix.ENOMEM, unix.EINTR, unix.EAGAIN, unix.EACCES, unix.EPERM,
+	}, func(known error) bool { return errors.Is(err, known) })
 }
 
 func (t *tree) isDamaged(rec int32) bool {
@@ -71,7 +88,7 @@ func (s *Store) markDamaged(t *tree, records ...int32) {
 	}
 	t.damaged.Store(&damaged)
 	s.harmed(t.layer)
-	if !s.loaded.named(t) {
+	if s.closed || !s.loaded.named(t) {
 		return // a repaired tree has its name by now, or none: the note would be of another
 	}
 	var lines strings.Builder

@@ -191,3 +191,18 @@ func TestDamagedState(t *testing.T) {
 		})
 	}
 }
+
+// A note of damage that cannot be read is looked for in the files again, and keeps
+// nothing whole from being served.
+func TestANoteOfDamageThatCannotBeRead(t *testing.T) {
+	dir := t.TempDir()
+	files := content{"a": "aaa", "b": "bbb"}
+	s := damagedStore(t, dir, files)
+	require.NoError(t, s.Close())
+	note := filepath.Join(treeFolder(dir, layerFor(files)), damageFile)
+	require.NoError(t, os.Remove(note))
+	require.NoError(t, os.Mkdir(note, 0o755))
+	s = openStore(t, dir)
+	assert.Equal(t, "bbb", servedFile(t, s, "b"))
+	assert.False(t, s.HasTree(layerFor(files)))
+}

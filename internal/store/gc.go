@@ -2,6 +2,8 @@ package store
 
 import (
 	"errors"
+	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -34,6 +36,9 @@ func (s *Store) GC(dryRun bool) (Garbage, error) {
 
 // remove takes releases out of the state, and then the trees that none names.
 func (s *Store) remove(releases []Release, why string, now time.Time) (Garbage, error) {
+	if s.closed {
+		return Garbage{}, errClosed
+	}
 	next := s.without(releases)
 	trees, err := s.unnamed(next, now, false)
 	garbage := Garbage{Releases: releases}
@@ -80,9 +85,10 @@ func (s *Store) without(releases []Release) *state {
 // outOfUse are the releases beyond keep of each source that may go, the one
 // that is out of use for the longest first. What a sync has claimed is in use.
 func (s *Store) outOfUse(st *state, keep int, now time.Time) []Release {
+	inUse := s.inUse(st, s.current.Load()) // where one view stands in for another, its date says otherwise
 	bySource := make(map[string][]Release)
 	for _, r := range st.Releases {
-		if !r.Demoted.IsZero() && !s.claimed[r.Key()] {
+		if !r.Demoted.IsZero() && !inUse[r.Key()] && !s.claimed[r.Key()] {
 			bySource[r.Source] = append(bySource[r.Source], r)
 		}
 	}
@@ -136,28 +142,24 @@ func (s *Store) unnamed(st *state, now time.Time, dryRun bool) ([]digest.Digest,
 // putAside moves a tree's folder into staging and removes it there, once nobody
 // reads it any more. It reports whether somebody does.
 func (s *Store) putAside(layer digest.Digest) (held bool, err error) {
-	aside, err := os.MkdirTemp(filepath.Join(s.dir, stagingFolder), "gone-*")
+	aside := s.newAside()
+	t, err := s.loaded.moved(layer, func() error { return os.Rename(treeFolder(s.dir, layer), aside) })
 	if err != nil {
-		return false, spaceError(err)
-	}
-	t, err := s.loaded.moved(layer, func() error {
-		return os.Rename(treeFolder(s.dir, layer), filepath.Join(aside, "tree"))
-	})
-	if err != nil {
-		os.Remove(aside)
 		return false, spaceError(err)
 	}
 	step("gc: renamed")
 	delete(s.orphans, layer)
-	return t != nil, s.removeAside(t, aside)
+	// A power cut must not undo the renaming and yet keep the removal. What is not
+	// removed now goes at the next start.
+	s.unflushed = true
+	if err := s.flushNames(); err != nil {
+		return t != nil, err
+	}
+	return t != nil, s.loaded.removeUnread(t, aside)
 }
 
-// removeAside removes a folder of staging that was a tree's, once nobody reads it any
-// more. After an error the next start does.
-func (s *Store) removeAside(t *tree, aside string) error {
-	// A power cut must not undo the renaming and yet keep the removal.
-	if err := syncPath(filepath.Join(s.dir, treesFolder)); err != nil {
-		return err
-	}
-	return s.loaded.removeUnread(t, aside)
+// newAside names a folder of staging that is not there. It is not made: on a volume
+// that has no inode left, what goes must not need one.
+func (s *Store) newAside() string {
+	return filepath.Join(s.dir, stagingFolder, fmt.Sprintf("gone-%016x", rand.Uint64()))
 }

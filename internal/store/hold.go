@@ -164,11 +164,14 @@ func (s *Store) Forget(version string) (Release, error) {
 	slices.Sort(next.Forgotten)
 	next.Forgotten = slices.Compact(next.Forgotten)
 	next.event(time.Now(), "forget", r.Source, "forgot %s (%s)", r.Tag, r.Manifest)
-	keys := s.desired(next)
+	var err error
 	if next.Pin != nil {
-		keys = next.View.Releases
+		s.demote(next, s.current.Load())
+		err = s.save(next)
+	} else {
+		_, err = s.serve(next, s.desired(next))
 	}
-	if _, err := s.serve(next, keys); err != nil {
+	if err != nil {
 		return Release{}, fmt.Errorf("forget %s: %w", cmp.Or(r.Tag, version), err)
 	}
 	return *r, nil

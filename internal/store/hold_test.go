@@ -136,3 +136,16 @@ func TestTakeBack(t *testing.T) {
 	require.Len(t, s.Following("default"), 1)
 	assert.Equal(t, moved.Manifest, s.Following("default")[0].Manifest)
 }
+
+// What is forgotten while a sync runs is not served again by what that sync had made up
+// its mind to.
+func TestForgetWhileASyncRuns(t *testing.T) {
+	s := openStore(t, t.TempDir())
+	one, two := hold(t, s, "1.0.0", content{"f": "one"}), hold(t, s, "2.0.0", content{"f": "two"})
+	follow(t, s, two, one)
+	three := hold(t, s, "3.0.0", content{"g": "three"}) // the sync has it by now
+	_, err := s.Forget("2.0.0")
+	require.NoError(t, err)
+	follow(t, s, three, two, one)
+	assert.Equal(t, content{"f": "one", "g": "three"}, served(t, s))
+}

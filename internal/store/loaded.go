@@ -147,7 +147,7 @@ func (l *loadedTrees) inUse(layer digest.Digest) bool {
 func (l *loadedTrees) openCopy(sum [sha256.Size]byte) (*os.File, bool) {
 	l.mu.Lock()
 	for _, t := range l.trees {
-		if f, ok := t.openContent(sum); ok {
+		if f, ok, _ := t.openContent(sum); ok {
 			l.mu.Unlock()
 			return f, true
 		}
@@ -156,8 +156,8 @@ func (l *loadedTrees) openCopy(sum [sha256.Size]byte) (*os.File, bool) {
 	return l.searchDisk(sum)
 }
 
-// searchDisk opens a file with a content in a tree that nobody has loaded. What was
-// not found is not searched for again, however often a client asks.
+// searchDisk opens a file with a content in any tree on disk. What was not found is
+// not searched for again, however often a client asks.
 func (l *loadedTrees) searchDisk(sum [sha256.Size]byte) (*os.File, bool) {
 	l.searching.Lock()
 	defer l.searching.Unlock()
@@ -168,19 +168,22 @@ func (l *loadedTrees) searchDisk(sum [sha256.Size]byte) (*os.File, bool) {
 	if err != nil {
 		return nil, false
 	}
+	all := true // could be looked at
 	for _, layer := range layers {
-		if l.inUse(layer) {
-			continue
-		}
-		t, err := openTree(l.dir, layer)
+		t, err := l.take(layer)
 		if err != nil {
+			all = all && !passing(err)
 			continue
 		}
-		f, ok := t.openContent(sum)
-		t.root.Close()
+		f, ok, err := t.openContent(sum)
+		l.give(t)
 		if ok {
 			return f, true
 		}
+		all = all && err == nil
+	}
+	if !all {
+		return nil, false
 	}
 	if l.lacking == nil {
 		l.lacking = make(map[[sha256.Size]byte]bool)
@@ -196,20 +199,26 @@ func (l *loadedTrees) forgetLacking() {
 	clear(l.lacking)
 }
 
-// openContent opens a file of the tree that has a content.
-func (t *tree) openContent(sum [sha256.Size]byte) (*os.File, bool) {
+// openContent opens a file of the tree that has a content. The error is of one that
+// cannot be looked at now.
+func (t *tree) openContent(sum [sha256.Size]byte) (file *os.File, ok bool, err error) {
 	for rec := range t.records {
 		r := &t.records[rec]
 		if r.kind != File || r.sum != sum || r.real != int32(rec) {
 			continue
 		}
 		// A hard link shares the damage: only bytes that are right count.
-		if f, _, err := t.openFile(int32(rec)); err == nil {
-			if hashFile(f) == sum {
-				return f, true
-			}
-			f.Close()
+		f, _, openErr := t.openFile(int32(rec))
+		if passing(openErr) {
+			err = openErr
 		}
+		if openErr != nil {
+			continue
+		}
+		if hashFile(f) == sum {
+			return f, true, nil
+		}
+		f.Close()
 	}
-	return nil, false
+	return nil, false, err
 }

@@ -69,9 +69,23 @@ func (m *mending) done(layer digest.Digest) {
 	}
 }
 
+// catchUp serves trees that were made anew and are not served, because a fault came
+// in between.
+func (s *Store) catchUp() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if v := s.current.Load(); v == nil || !slices.ContainsFunc(v.trees, func(t *tree) bool { return !s.loaded.named(t) }) {
+		return nil
+	}
+	return s.reload()
+}
+
 // mend makes damaged trees whole from what the store holds. What it does not hold,
 // a sync must bring.
 func (s *Store) mend() {
+	if err := s.catchUp(); err != nil {
+		s.log.Warn("A repaired tree is not served yet; it is tried again", "error", err)
+	}
 	for _, layer := range s.mending.due() {
 		if s.HasTree(layer) { // a sync was faster
 			s.mending.done(layer)

@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"time"
@@ -48,9 +49,9 @@ func (s *Store) CheckSpace(bytes, files int64) error {
 		return err
 	}
 	minFree := s.options().MinFree
-	if missing := bytes + minFree - v.free; missing > 0 {
+	if needed := plus(bytes, minFree); needed > v.free {
 		return fmt.Errorf("%w: %s needed and %s to stay free (store.minFree), but %s free in %s: a volume of %s would do, now it has %s",
-			ErrNoSpace, human.Bytes(bytes), human.Bytes(minFree), human.Bytes(v.free), s.dir, human.Bytes(v.size+missing), human.Bytes(v.size))
+			ErrNoSpace, human.Bytes(bytes), human.Bytes(minFree), human.Bytes(v.free), s.dir, human.Bytes(plus(v.size, needed-v.free)), human.Bytes(v.size))
 	}
 	if v.inodes >= 0 && v.inodes < files {
 		return fmt.Errorf("%w: %d inodes needed, but %d free in %s: it has room for bytes, not for more files", ErrNoSpace, files, v.inodes, s.dir)
@@ -58,11 +59,23 @@ func (s *Store) CheckSpace(bytes, files int64) error {
 	return nil
 }
 
+// plus adds two sizes that are not negative, the largest there is at most: one of them
+// may be what a registry says.
+func plus(a, b int64) int64 {
+	if a > math.MaxInt64-b {
+		return math.MaxInt64
+	}
+	return a + b
+}
+
 // MakeSpace is CheckSpace, but before it refuses it removes, oldest first, what
 // only Options.Keep holds: releases that are out of use for longer than
-// Options.Grace.
+// Options.Grace. For what the volume could not hold empty it removes nothing.
 func (s *Store) MakeSpace(bytes, files int64) error {
 	refusal := s.CheckSpace(bytes, files)
+	if v, err := s.volume(); err != nil || plus(bytes, s.options().MinFree) > v.size {
+		return errors.Join(refusal, err)
+	}
 	for errors.Is(refusal, ErrNoSpace) {
 		removed, err := s.removeOldest()
 		if err != nil || removed == nil {

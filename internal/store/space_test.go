@@ -2,12 +2,14 @@ package store
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/opencontainers/go-digest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
@@ -123,4 +125,38 @@ func TestAReadOnlyVolume(t *testing.T) {
 	defer v.Close()
 	e, _ := v.Lookup("f")
 	assert.Zero(t, e.Since, "without a place for its mark no date is safe")
+}
+
+// What the volume could not hold were it empty must not cost what is held.
+func TestNoSpaceIsMadeForTheImpossible(t *testing.T) {
+	s := openStore(t, t.TempDir(), func(o *Options) { o.MinFree = 1 << 20 })
+	for n := range 3 {
+		follow(t, s, hold(t, s, "1.0.0", content{"f": fmt.Sprint(n)}))
+	}
+	for _, bytes := range []int64{1 << 60, math.MaxInt64} { // as a manifest may say
+		assert.ErrorIs(t, s.MakeSpace(bytes, 1), ErrNoSpace)
+		assert.ErrorIs(t, s.CheckSpace(bytes, 1), ErrNoSpace)
+	}
+	assert.Len(t, s.Releases(), 3)
+}
+
+// Garbage goes also where no inode is left.
+func TestGarbageGoesWithoutAnInode(t *testing.T) {
+	dir := smallVolume(t, "size=8m,nr_inodes=60")
+	s := openStore(t, dir, func(o *Options) { o.Keep = 0 })
+	follow(t, s, hold(t, s, "1.0.0", content{"f": "1"}))
+	lone := content{"g": "1"} // a crash left it, longer ago than the grace
+	require.NoError(t, stage(t, s, layerFor(lone), lone).Publish())
+	s.orphans[layerFor(lone)] = time.Now().Add(-time.Hour)
+	for n := 0; ; n++ {
+		f, err := os.Create(filepath.Join(dir, fmt.Sprint("fill-", n)))
+		if err != nil {
+			require.ErrorIs(t, err, unix.ENOSPC)
+			break
+		}
+		f.Close()
+	}
+	garbage, err := s.GC(false)
+	require.NoError(t, err)
+	assert.Equal(t, []digest.Digest{layerFor(lone)}, garbage.Trees)
 }

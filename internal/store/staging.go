@@ -190,8 +190,9 @@ func (st *Staging) Folder() string { return filepath.Join(st.store.dir, st.folde
 // Files returns how many files the sealed tree serves, and their bytes on disk.
 func (st *Staging) Files() (files int, bytes int64) { return st.sealed.files, st.sealed.bytes }
 
-// Publish makes the tree durable and gives it its final name. On an error
-// nothing is published. Either way the staging is ended.
+// Publish makes the tree durable and gives it its final name. After an error nothing is
+// published, or, where only the last flush failed, what is will be found by who looks
+// for the layer again. Either way the staging is ended.
 func (st *Staging) Publish() error {
 	defer st.Discard()
 	if err := st.Seal(); err != nil {
@@ -210,11 +211,11 @@ func (st *Staging) Publish() error {
 		return fmt.Errorf("make the tree of %s durable: %w", st.layer, spaceError(err))
 	}
 	step("tree: flushed")
-	if err := st.store.publish(st.folder, st.layer, st.sealed); err != nil {
-		return err
+	given, err := st.store.publish(st.folder, st.layer, st.sealed)
+	if given {
+		st.folder = "" // what has this name now, if anything, is what may still be read
 	}
-	st.folder = ""
-	return nil
+	return err
 }
 
 // writeIndex writes as it goes: the index of a large tree is not held as text too.

@@ -131,6 +131,9 @@ func readStateFile(path string) (*state, error) {
 // save makes next the state. After an error the old one goes on to hold here; on
 // disk it is the old one or, if only the last flush failed, perhaps the new.
 func (s *Store) save(next *state) error {
+	if s.closed {
+		return errClosed
+	}
 	data, err := formatState(next)
 	if err != nil {
 		return fmt.Errorf("write the store's state: %w", err)

@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,6 +27,9 @@ const (
 // ImportSource is the name of the source to which imported archives belong. It
 // lies below all others.
 const ImportSource = "import"
+
+// errClosed is of a change that comes after Close: the store may be another process's.
+var errClosed = errors.New("the store is closed")
 
 // Options say where a store is and what it keeps.
 type Options struct {
@@ -56,12 +62,15 @@ type Store struct {
 	current atomic.Pointer[View]
 	state   atomic.Pointer[state] // replaced under mu
 
-	mu       sync.Mutex // one change at a time
-	onSwap   []func(*View)
-	orphans  map[digest.Digest]time.Time // trees that no release names, and since when that is known
-	claimed  map[ReleaseKey]bool         // what a sync has got or found, until its source's next Follow
-	changed  chan struct{}               // capacity 1: something for Housekeep to do
-	datesOff bool                        // the high-water mark cannot be kept: no dates are safe
+	mu      sync.Mutex // one change at a time
+	onSwap  []func(*View)
+	orphans map[digest.Digest]time.Time // trees that no release names, and since when that is known
+	claimed map[ReleaseKey]bool         // what a sync has got or found, until its source's next Follow
+	changed chan struct{}               // capacity 1: something for Housekeep to do
+	closed  bool
+	// unflushed is set while trees/ has a name that could not be made durable.
+	unflushed bool
+	datesOff  bool // the high-water mark cannot be kept: no dates are safe
 	// stateDamaged is set until a state is written in the place of one that could
 	// not be read.
 	stateDamaged bool
@@ -125,8 +134,10 @@ func (s *Store) recover() error {
 	}
 	// What a process that was killed has renamed is there, but not for certain yet:
 	// a state must not name it, nor staging be emptied of what had its name before.
-	if err := syncPath(filepath.Join(s.dir, treesFolder)); err != nil {
+	s.unflushed = true
+	if err := s.flushNames(); err != nil {
 		s.log.Warn("cannot make certain what an earlier run left", "error", err)
+		left = nil
 	}
 	for _, e := range left {
 		// A leftover that cannot be removed harms nothing but space.
@@ -208,6 +219,9 @@ func (s *Store) markStart() error {
 // Close ends the use of the store. Views that are still held stay readable; from
 // then on Acquire finds none.
 func (s *Store) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
 	s.versions.drop()
 	s.loaded.forgetPublished()
 	if v := s.current.Swap(nil); v != nil {
@@ -220,7 +234,8 @@ func (s *Store) Close() error {
 }
 
 // Configure changes what is kept, and the order of the sources: Dir, Logger and
-// Registerer stay as they were. What is served follows at once, unless pinned.
+// Registerer stay as they were. What is served follows at once, unless pinned; after an
+// error the options hold all the same, and the next Follow serves what follows.
 func (s *Store) Configure(opts Options) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -228,6 +243,9 @@ func (s *Store) Configure(opts Options) error {
 	opts.Dir, opts.Logger, opts.Registerer = old.Dir, old.Logger, old.Registerer
 	s.opts.Store(&opts)
 	s.touched()
+	maps.DeleteFunc(s.claimed, func(k ReleaseKey, _ bool) bool { // of sources that nobody polls any more
+		return k.Source != ImportSource && !slices.Contains(opts.Sources, k.Source)
+	})
 	next := s.state.Load().clone()
 	if next.Pin != nil || s.servesDesired(next) {
 		return nil
@@ -259,51 +277,87 @@ func (s *Store) HasTree(layer digest.Digest) bool {
 // publish gives a complete, durable folder of staging its final name. Where a
 // damaged tree has that name, the new one takes its place in every view that
 // is made from now on, the served one included. The index is the one that the
-// folder holds.
-func (s *Store) publish(folder string, layer digest.Digest, x *index) error {
+// folder holds. After an error, given says whether the tree has its name all the same,
+// and is what is served and found.
+func (s *Store) publish(folder string, layer digest.Digest, x *index) (given bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	repaired, err := s.giveName(folder, layer)
+	failed := func(err error) error { return fmt.Errorf("publish the tree of %s: %w", layer, spaceError(err)) }
+	if s.closed {
+		return false, failed(errClosed)
+	}
+	held, aside, err := s.giveName(folder, layer)
 	if err != nil {
-		return fmt.Errorf("publish the tree of %s: %w", layer, spaceError(err))
+		return false, failed(err)
 	}
 	step("tree: renamed")
-	if err := syncPath(filepath.Join(s.dir, treesFolder)); err != nil {
-		return fmt.Errorf("publish the tree of %s: %w", layer, spaceError(err))
-	}
+	s.unflushed = true
+	err = s.flushNames()
 	step("tree: published")
 	s.loaded.published(layer, x)
 	s.loaded.forgetLacking()
 	s.mending.retry()
 	s.touched()
-	if repaired {
-		return s.reload()
+	if aside != "" && err == nil {
+		err = s.loaded.removeUnread(held, aside)
 	}
-	return nil
+	if held != nil {
+		err = errors.Join(err, s.reload())
+	}
+	if err != nil {
+		return true, failed(err)
+	}
+	return true, nil
+}
+
+// exchange swaps two names in one step. It is a variable for tests, which have no file
+// system that cannot.
+var exchange = func(a, b string) error {
+	return unix.Renameat2(unix.AT_FDCWD, a, unix.AT_FDCWD, b, unix.RENAME_EXCHANGE)
 }
 
 // giveName renames a folder of staging to a layer's final name. A damaged tree
 // that has it changes places with the new one, so that whoever looks, at any
-// moment and after a power cut, finds one of the two. It reports whether somebody
-// reads the old one.
-func (s *Store) giveName(folder string, layer digest.Digest) (held bool, err error) {
+// moment and after a power cut, finds one of the two. It returns the tree that had the
+// name, where somebody reads it, and where its folder is now, if it had one.
+func (s *Store) giveName(folder string, layer digest.Digest) (held *tree, aside string, err error) {
 	from, final := filepath.Join(s.dir, folder), treeFolder(s.dir, layer)
-	t, err := s.loaded.moved(layer, func() error {
-		return unix.Renameat2(unix.AT_FDCWD, from, unix.AT_FDCWD, final, unix.RENAME_EXCHANGE)
-	})
-	if err == nil {
-		return t != nil, s.removeAside(t, from)
-	}
-	// Mostly nothing has the name. A file system that cannot exchange (NFS) has a
-	// moment in which nothing has it.
-	if _, err := os.Lstat(final); err == nil {
-		if held, err = s.putAside(layer); err != nil {
-			return false, fmt.Errorf("put the damaged tree aside: %w", err)
+	held, err = s.loaded.moved(layer, func() error {
+		if exchange(from, final) == nil {
+			aside = from
+			return nil
 		}
+		// Mostly nothing has the name. A file system that cannot exchange (NFS) has a
+		// moment in which nothing has it; nobody looks at the tree meanwhile.
+		before := s.newAside()
+		if err := os.Rename(final, before); errors.Is(err, fs.ErrNotExist) {
+			before = ""
+		} else if err != nil {
+			return fmt.Errorf("put the damaged tree aside: %w", err)
+		}
+		if err := os.Rename(from, final); err != nil {
+			if before != "" {
+				err = errors.Join(err, os.Rename(before, final))
+			}
+			return err
+		}
+		aside = before
+		return nil
+	})
+	return held, aside, err
+}
+
+// flushNames makes the names in trees/ durable: no state may name a tree that a power
+// cut could take away, nor may what had its name be removed.
+func (s *Store) flushNames() error {
+	if !s.unflushed {
+		return nil
 	}
-	// Where somebody reads a tree whose folder was taken away, that is not this one.
-	t, err = s.loaded.moved(layer, func() error { return os.Rename(from, final) })
-	return t != nil || held, err
+	if err := syncPath(filepath.Join(s.dir, treesFolder)); err != nil {
+		return spaceError(err)
+	}
+	s.unflushed = false
+	return nil
 }
 
 // reload serves the same view anew, from the trees that are on disk now.

@@ -38,7 +38,16 @@ func (s *Store) Add(r Release) error {
 	if !s.HasTree(r.Layer) {
 		return fmt.Errorf("add release %s (%s): its tree %s: %w", r.Tag, r.Manifest, r.Layer, ErrNotHeld)
 	}
+	if err := s.flushNames(); err != nil {
+		return fmt.Errorf("add release %s (%s): %w", r.Tag, r.Manifest, err)
+	}
 	next := s.state.Load().clone()
+	for _, o := range next.Releases {
+		// What came last is the latest, wherever the clock was set meanwhile.
+		if o.Source == r.Source && o.Tag == r.Tag && !r.Fetched.After(o.Fetched) {
+			r.Fetched = o.Fetched.Add(1)
+		}
+	}
 	if old := next.release(r.Key()); old != nil {
 		*old = r
 	} else {
@@ -78,6 +87,8 @@ func (s *Store) follow(source string, order []Contribution) (swapped bool, err e
 		}
 	}()
 	next := s.state.Load().clone()
+	// What somebody has forgotten since the sync made up its mind stays forgotten.
+	order = slices.DeleteFunc(slices.Clone(order), func(c Contribution) bool { return slices.Contains(next.Forgotten, c.Manifest) })
 	for _, c := range order {
 		if next.release(ReleaseKey{source, c.Tag, c.Manifest}) == nil {
 			return false, fmt.Errorf("follow %s (%s): %w", c.Tag, c.Manifest, ErrNotHeld)
@@ -87,7 +98,7 @@ func (s *Store) follow(source string, order []Contribution) (swapped bool, err e
 		if next.Following == nil {
 			next.Following = make(map[string][]Contribution)
 		}
-		next.Following[source] = slices.Clone(order)
+		next.Following[source] = order
 	} else if s.servesDesired(next) {
 		return false, nil
 	}
@@ -131,7 +142,10 @@ func (s *Store) servesDesired(st *state) bool {
 		return v != nil
 	}
 	want := s.desired(st)
-	return v != nil && v.isOf(want) || v == nil && len(want) == 0
+	if v == nil {
+		return len(want) == 0
+	}
+	return v.isOf(want) && st.expects(v) // or else it stands in, and is now what is wanted
 }
 
 // ServePinned goes back to the pinned view, where another one stands in for it because
@@ -170,6 +184,9 @@ func (v *View) isOf(keys []ReleaseKey) bool {
 func (s *Store) serve(next *state, keys []ReleaseKey) (swapped bool, err error) {
 	old := s.current.Load()
 	if len(keys) == 0 || old != nil && old.isOf(keys) {
+		if len(keys) > 0 && !next.expects(old) {
+			next.record(old, time.Now()) // it stood in for another one; from now on it is the one
+		}
 		s.demote(next, old)
 		return false, s.save(next)
 	}
@@ -233,17 +250,26 @@ func (s *state) record(v *View, now time.Time) {
 	s.View = &r
 }
 
-// demote dates the releases that are neither followed nor in the served view.
-func (s *Store) demote(st *state, served *View) {
+// inUse are the releases that are followed, pin or no pin, in the served view, or in the
+// one that should be served.
+func (s *Store) inUse(st *state, served *View) map[ReleaseKey]bool {
+	keys := s.desired(st)
+	if served != nil {
+		keys = append(keys, served.keys()...)
+	}
+	if st.View != nil {
+		keys = append(keys, st.View.Releases...)
+	}
 	inUse := make(map[ReleaseKey]bool)
-	for _, k := range s.desired(st) { // pin or no pin
+	for _, k := range keys {
 		inUse[k] = true
 	}
-	if served != nil {
-		for _, k := range served.keys() {
-			inUse[k] = true
-		}
-	}
+	return inUse
+}
+
+// demote dates the releases that are not in use.
+func (s *Store) demote(st *state, served *View) {
+	inUse := s.inUse(st, served)
 	now := time.Now()
 	for n := range st.Releases {
 		r := &st.Releases[n]

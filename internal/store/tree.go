@@ -114,8 +114,8 @@ func (t *tree) openFile(rec int32) (*os.File, os.FileInfo, error) {
 		return nil, nil, t.cannotOpen(rec, ErrDamaged)
 	}
 	f, err := t.root.Open(t.path(rec))
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil, t.cannotOpen(rec, fmt.Errorf("%w: %w", ErrDamaged, err))
+	if err != nil && !passing(err) {
+		err = fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
 	if err != nil {
 		return nil, nil, t.cannotOpen(rec, err)

@@ -75,6 +75,9 @@ func (s *Store) verifyTree(ctx context.Context, layer digest.Digest, limit *rate
 	if errors.Is(err, errNoTree) && len(tags) == 0 {
 		return nil // removed meanwhile
 	}
+	if passing(err) {
+		return fmt.Errorf("check a tree: %w", err)
+	}
 	if err != nil {
 		report.Damaged = append(report.Damaged, Damage{Layer: layer, Reason: err.Error(), Tags: tags})
 		s.metrics.damaged()
@@ -82,7 +85,9 @@ func (s *Store) verifyTree(ctx context.Context, layer digest.Digest, limit *rate
 		return nil
 	}
 	defer s.loaded.give(t)
-	if err := s.checkFolder(t); err != nil {
+	if err := s.checkFolder(t); passing(err) {
+		return fmt.Errorf("check a tree: %w", err)
+	} else if err != nil {
 		report.Damaged = append(report.Damaged, Damage{Layer: layer, Reason: err.Error(), Tags: tags})
 		s.markFolder(t, err)
 		if errors.Is(err, errNoTree) {
@@ -98,7 +103,11 @@ func (s *Store) verifyTree(ctx context.Context, layer digest.Digest, limit *rate
 		if err := s.wait(ctx, limit, r.size); err != nil {
 			return err
 		}
-		if reason := t.check(int32(rec)); reason != "" {
+		reason, err := t.check(int32(rec))
+		if err != nil {
+			return fmt.Errorf("check a tree: %w", err)
+		}
+		if reason != "" {
 			bad = append(bad, int32(rec))
 			report.Damaged = append(report.Damaged, Damage{Layer: layer, Path: t.path(int32(rec)), Reason: reason, Tags: tags})
 		}
@@ -126,20 +135,24 @@ func (s *Store) wait(ctx context.Context, limit *rate.Limiter, size int64) error
 	return ctx.Err()
 }
 
-// check reads the file of a record and says what is wrong with it.
-func (t *tree) check(rec int32) string {
+// check reads the file of a record and says what is wrong with it. The error is of a
+// file that cannot be looked at now.
+func (t *tree) check(rec int32) (reason string, err error) {
 	if t.isDamaged(rec) {
-		return "it was found damaged before"
+		return "it was found damaged before", nil
 	}
 	f, _, err := t.openFile(rec)
+	if passing(err) {
+		return "", err
+	}
 	if err != nil {
-		return err.Error()
+		return err.Error(), nil
 	}
 	defer f.Close()
 	if hashFile(f) != t.records[rec].sum {
-		return "its content is not the published one"
+		return "its content is not the published one", nil
 	}
-	return ""
+	return "", nil
 }
 
 func (s *Store) tagsOf(layer digest.Digest) []string {

@@ -48,8 +48,8 @@ type RefusedError struct{ Err error }
 func (e *RefusedError) Error() string { return e.Err.Error() }
 func (e *RefusedError) Unwrap() error { return e.Err }
 
-// Judge returns a *[RefusedError] where c must not become part of the view, and the
-// context's error where that ended before the command had judged.
+// Judge returns a *[RefusedError] where c must not become part of the view, and another
+// error where the command has not judged: the context's, or why it cannot be started.
 func (r *Rules) Judge(ctx context.Context, st *store.Store, c Candidate) error {
 	err := r.vanished(st, c)
 	if err == nil {

@@ -2,7 +2,10 @@ package gate
 
 import (
 	"context"
+	"fmt"
+	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -71,7 +74,6 @@ func TestJudge(t *testing.T) {
 		{"nowhere", Rules{RequirePaths: []string{"/a", "/roar/x", "/y"}}, []string{"a"}, Candidate{}, "the view would lack what gate.requirePaths asks for: /roar/x, /y"},
 		{"a command that likes it", shell(`test "$(cat "$0/d/e")" = d/e`), []string{"d/e"}, Candidate{}, ""},
 		{"a command that does not", shell(`echo no "$(cat "$0/a")" here >&2; exit 3`), []string{"a"}, Candidate{}, "gate.command sh: exit status 3: no a here"},
-		{"a command that is not there", Rules{Command: []string{"/none"}, Timeout: time.Minute}, []string{"a"}, Candidate{}, "gate.command /none: "},
 		{"a command that takes too long", Rules{Command: []string{"sleep", "60", "#"}, Timeout: time.Millisecond}, []string{"a"}, Candidate{}, "it did not end within gate.timeout (1ms)"},
 		{"a command that talks", shell(`head -c 100000 /dev/zero | tr '\0' x; echo the end; exit 1`), []string{"a"}, Candidate{}, "xthe end"},
 	} {
@@ -87,6 +89,35 @@ func TestJudge(t *testing.T) {
 			assert.ErrorAs(t, err, new(*RefusedError))
 			assert.Less(t, len(err.Error()), maxOutput+100, "what a command says is kept in bounds")
 		})
+	}
+}
+
+// A command that cannot be started has judged nothing.
+func TestJudgeCannotBeStarted(t *testing.T) {
+	st := openStore(t)
+	tree, _ := staged(t, st, "a")
+	rules := Rules{Command: []string{"/none"}, Timeout: time.Minute}
+	err := rules.Judge(t.Context(), st, Candidate{Tree: tree})
+	assert.ErrorContains(t, err, "gate.command /none cannot be started: ")
+	assert.NotErrorAs(t, err, new(*RefusedError))
+}
+
+// What a command has started ends with it: at its limit, and when it is done.
+func TestNothingOfTheCommandIsLeft(t *testing.T) {
+	st := openStore(t)
+	tree, _ := staged(t, st, "a")
+	for name, end := range map[string]string{"at its limit": "wait", "when it is done": "exit 0"} {
+		pids := filepath.Join(t.TempDir(), "pid")
+		rules := Rules{Command: []string{"sh", "-c", "sleep 60 >/dev/null 2>&1 & echo $! >" + pids + "; " + end}, Timeout: 200 * time.Millisecond}
+		rules.Judge(t.Context(), st, Candidate{Tree: tree})
+		text, err := os.ReadFile(pids)
+		require.NoError(t, err)
+		pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+		require.NoError(t, err)
+		assert.Eventually(t, func() bool {
+			state, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+			return err != nil || strings.Contains(string(state), ") Z ")
+		}, 5*time.Second, 5*time.Millisecond, name)
 	}
 }
 

@@ -391,3 +391,18 @@ func TestImportNeedsSpace(t *testing.T) {
 	assert.ErrorIs(t, err, store.ErrNoSpace)
 	assert.Empty(t, leftInStaging(t, st))
 }
+
+// What was imported last is the latest, wherever the clock was set meanwhile.
+func TestImportAfterTheClockWasSetBack(t *testing.T) {
+	st := openStore(t)
+	_, err := Import(t.Context(), st, bytes.NewReader(testenv.TGZ(t, entries{"a": "old"})), Options{})
+	require.NoError(t, err)
+	old := st.Releases()[0]
+	old.Fetched = old.Fetched.Add(24 * time.Hour) // as under a clock that was a day ahead
+	require.NoError(t, st.Add(old))
+	r, err := Import(t.Context(), st, bytes.NewReader(testenv.TGZ(t, entries{"a": "new"})), Options{})
+	require.NoError(t, err)
+	assert.True(t, r.Swapped)
+	assert.False(t, r.Imported[0].Covered)
+	assert.Equal(t, map[string]string{"a": "new"}, served(t, st))
+}

@@ -25,6 +25,11 @@ func (s *pass) contribute() {
 	if len(order) == 0 && len(s.failures) > 0 {
 		return // what was contributed stays until something whole takes its place
 	}
+	if slices.ContainsFunc(s.follows, s.mayReturn) && s.serves() {
+		// What stands in for it, or is pinned, is whole: a part of what is followed must
+		// not take its place because the registry, or the disk, has a bad moment.
+		return
+	}
 	swapped, err := s.Store.Follow(s.Name, order)
 	if err != nil {
 		s.failed(fail(StagePublish, "", "", err))
@@ -34,6 +39,16 @@ func (s *pass) contribute() {
 	if len(order) > 0 {
 		slices.SortStableFunc(s.follows, func(a, b *follow) int { return place(order, a) - place(order, b) })
 	}
+}
+
+// serves says whether anything is served.
+func (s *pass) serves() bool {
+	v := s.Store.Acquire()
+	if v == nil {
+		return false
+	}
+	v.Close()
+	return true
 }
 
 // ranked is a follow in its place in the view.

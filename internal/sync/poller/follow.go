@@ -15,35 +15,50 @@ func (s *pass) follow(of selector.Followed, before []store.Contribution) *follow
 	f := &follow{Followed: of, registry: s.seen.digests[of.Reference]}
 	for _, c := range before {
 		if c.Tag == of.Reference {
-			f.release = s.contributed(c)
+			f.release, f.lost = s.contributed(c)
 		}
 	}
 	f.refusal = s.refusalOf(f)
 	f.passedOver = f.refusal != nil && f.refusal.Stage == string(PassedOver)
+	f.forgotten = !s.ask.Force && s.Store.Forgotten(f.registry)
 	return f
 }
 
 // contributed returns the release of a contribution that may stay, nil if it may
-// not. A tree with a damaged file stays until a whole one takes its place.
-func (s *pass) contributed(c store.Contribution) *store.Release {
+// not; lost is one that might, if its tree could be read. A tree with a damaged file
+// stays until a whole one takes its place.
+func (s *pass) contributed(c store.Contribution) (r, lost *store.Release) {
 	if s.Store.Forgotten(c.Manifest) || slices.Contains(s.Exclude, c.Manifest.String()) {
-		return nil
+		return nil, nil
 	}
-	r, ok := s.Store.Release(store.ReleaseKey{Source: s.Name, Tag: c.Tag, Manifest: c.Manifest})
+	held, ok := s.Store.Release(store.ReleaseKey{Source: s.Name, Tag: c.Tag, Manifest: c.Manifest})
 	if !ok {
-		return nil
+		return nil, nil
 	}
 	// Each poll comes by here, and a view of a large tree is dear to make: it is
 	// left to those that are not whole.
-	if s.Store.HasTree(r.Layer) {
-		return &r
+	if s.Store.HasTree(held.Layer) {
+		return &held, nil
 	}
-	v, err := s.Store.AcquireTree(r.Layer)
+	v, err := s.Store.AcquireTree(held.Layer)
 	if err != nil {
-		return nil
+		return nil, &held
 	}
 	v.Close()
-	return &r
+	return &held, nil
+}
+
+// mayReturn says whether a follow lost what it contributed, and nothing says yet that
+// it is not to be had again.
+func (s *pass) mayReturn(f *follow) bool {
+	if f.lost == nil || f.release != nil || f.passedOver || f.refusal != nil || f.failure != nil && f.failure.lost() {
+		return false
+	}
+	if !f.vanished {
+		return true
+	}
+	_, inVain := s.lost[f.lost.Layer] // mendHeld asks for the layer of what is damaged
+	return !inVain && slices.Contains(s.Store.Harmed(), f.lost.Layer)
 }
 
 // refusalOf returns what is remembered against the registry's digest of a follow.
@@ -59,7 +74,7 @@ func (s *pass) refusalOf(f *follow) *store.Refusal {
 
 // found notes what the registry says of a follow now.
 func (s *pass) found(f *follow, registry digest.Digest) {
-	f.registry, f.asked, f.refusal, f.passedOver = registry, true, nil, false
+	f.registry, f.asked, f.refusal, f.passedOver, f.forgotten = registry, true, nil, false, false
 	if s.seen.digests == nil {
 		s.seen.digests = make(map[string]digest.Digest)
 	}
@@ -68,7 +83,7 @@ func (s *pass) found(f *follow, registry digest.Digest) {
 
 // gone notes that the registry does not have a follow any more.
 func (s *pass) gone(f *follow) {
-	f.registry, f.vanished, f.refusal, f.passedOver = "", true, nil, false
+	f.registry, f.vanished, f.refusal, f.passedOver, f.forgotten = "", true, nil, false, false
 	delete(s.seen.digests, f.Reference)
 }
 

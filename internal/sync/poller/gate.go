@@ -2,6 +2,7 @@ package poller
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"github.com/opencontainers/go-digest"
@@ -27,8 +28,12 @@ func (s *pass) gate(ctx context.Context, f *follow, layer digest.Digest, tree ga
 		return nil
 	}
 	failure := fail(StageGate, f.Reference, f.registry.String(), err)
-	failure.refused = ctx.Err() == nil // else it was not let judge
-	failure.Cure = "mend and push it again; if it is meant to be so, `specman sync --force` lets it pass"
+	var refused *gate.RefusedError
+	if failure.refused = errors.As(err, &refused); failure.refused {
+		failure.Cure = "mend and push it again; if it is meant to be so, `specman sync --force` lets it pass"
+	} else {
+		failure.Cure = "check gate.command: until it can be asked, no new release is served"
+	}
 	return failure
 }
 

@@ -2,6 +2,8 @@ package poller
 
 import (
 	"context"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -62,4 +64,26 @@ func TestGateDoesNotJudgeTwice(t *testing.T) {
 	r.damage("a")
 	assert.Equal(t, Success, r.sync().Result, "a repair")
 	r.serves(files{"a": "3"})
+}
+
+// A gate that cannot be asked holds everything back, and is asked again: the release is
+// not at fault.
+func TestAGateThatCannotBeAsked(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.Select = selectors(t, "0.0.0") })
+	r.registry.push(t, "0.0.0", day(1), files{"a": "1"})
+	r.sync()
+	program := filepath.Join(t.TempDir(), "gate")
+	r.poller.Gate.Command, r.poller.Gate.Timeout = []string{program}, time.Minute
+	r.registry.push(t, "0.0.0", day(2), files{"a": "2"})
+	for range 2 {
+		o := r.sync()
+		require.Len(t, o.Failures, 1)
+		assert.Equal(t, StageGate, o.Failures[0].Stage)
+		assert.Contains(t, o.Failures[0].Cure, "check gate.command")
+		assert.Equal(t, Behind, r.state("0.0.0"))
+		r.serves(files{"a": "1"})
+	}
+	require.NoError(t, os.WriteFile(program, []byte("#!/bin/sh\n"), 0o755))
+	assert.Equal(t, Success, r.sync().Result)
+	r.serves(files{"a": "2"})
 }

@@ -75,11 +75,8 @@ func (s *pass) heldAside(layer digest.Digest) (found store.Release, ok bool) {
 // fetchAnew publishes the tree of a held release anew. It was judged when it was first
 // had: the same digest is the same content.
 func (s *pass) fetchAnew(ctx context.Context, r store.Release) error {
-	space := s.Store.CheckSpace // no release is removed to make room for this one
-	if s.ask.Mend {
-		space = s.Store.MakeSpace
-	}
-	if err := space(r.Size, int64(r.Files)); err != nil {
+	// No release is removed to make room for this one.
+	if err := s.Store.CheckSpace(r.Size, int64(r.Files)); err != nil {
 		return err
 	}
 	body, err := s.Source.Blob(ctx, ocispec.Descriptor{Digest: r.Layer, Size: r.Size})

@@ -18,7 +18,7 @@ type Metrics struct {
 	nextSync    *prometheus.GaugeVec
 	refused     *prometheus.GaugeVec
 	missing     *prometheus.GaugeVec
-	current     *prometheus.GaugeVec
+	current     *currentViews
 }
 
 // NewMetrics registers the metrics and adds the sources.
@@ -41,7 +41,10 @@ func NewMetrics(reg prometheus.Registerer, sources []string) *Metrics {
 		nextSync:    gauge("next_sync_timestamp_seconds", "When the next sync is due."),
 		refused:     gauge("releases_refused", "Followed releases that are refused: archive, manifest, signature or gate."),
 		missing:     gauge("releases_missing", "Followed releases that are not held at the registry's digest."),
-		current:     gauge("view_current", "1 only when every followed release is served at the registry's digest."),
+		current:     newCurrentViews(),
+	}
+	if reg != nil {
+		reg.MustRegister(m.current)
 	}
 	m.Add(sources)
 	return m
@@ -53,6 +56,7 @@ func (m *Metrics) Add(sources []string) {
 		for _, g := range m.gauges() {
 			g.WithLabelValues(s)
 		}
+		m.current.add(s)
 		for _, r := range []Result{Success, Noop, Failed} {
 			m.syncs.WithLabelValues(s, string(r))
 			m.duration.WithLabelValues(s, string(r))
@@ -71,6 +75,7 @@ func (m *Metrics) Remove(sources []string) {
 		for _, g := range m.gauges() {
 			g.DeletePartialMatch(of)
 		}
+		m.current.remove(s)
 		m.syncs.DeletePartialMatch(of)
 		m.duration.DeletePartialMatch(of)
 		m.failures.DeletePartialMatch(of)
@@ -78,7 +83,7 @@ func (m *Metrics) Remove(sources []string) {
 }
 
 func (m *Metrics) gauges() []*prometheus.GaugeVec {
-	return []*prometheus.GaugeVec{m.lastAttempt, m.lastSuccess, m.consecutive, m.nextSync, m.refused, m.missing, m.current}
+	return []*prometheus.GaugeVec{m.lastAttempt, m.lastSuccess, m.consecutive, m.nextSync, m.refused, m.missing}
 }
 
 func (m *Metrics) began(source string, at time.Time) {
@@ -95,10 +100,12 @@ func (m *Metrics) next(source string, at time.Time) {
 
 // ended tells of a sync that has ended, and of what is known after it. The
 // count of syncs moves last: who waits for it finds the rest done.
-func (m *Metrics) ended(source string, o Outcome, s Status) {
+func (m *Metrics) ended(p *Poller, o Outcome) {
 	if m == nil {
 		return
 	}
+	source, s := p.Name, p.Status()
+	m.current.tells(p)
 	for _, f := range o.Failures {
 		m.failures.WithLabelValues(source, string(f.Stage)).Inc()
 	}
@@ -114,10 +121,6 @@ func (m *Metrics) ended(source string, o Outcome, s Status) {
 	}
 	m.refused.WithLabelValues(source).Set(refused)
 	m.missing.WithLabelValues(source).Set(missing)
-	m.current.WithLabelValues(source).Set(0)
-	if s.Current {
-		m.current.WithLabelValues(source).Set(1)
-	}
 	m.consecutive.WithLabelValues(source).Set(float64(s.ConsecutiveFailures))
 	if o.Result != Failed {
 		m.lastSuccess.WithLabelValues(source).Set(unix(o.Ended))

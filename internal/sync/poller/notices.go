@@ -25,21 +25,31 @@ func (s *pass) notices() []Notice {
 		case Missing:
 			switch {
 			case f.registry == "" && f.failure == nil: // the failure of the sync says it
-			case s.Store.Forgotten(f.registry):
-				add(false, "`specman sync --force` takes it back", "%s (%s) was taken out by `specman forget`", f.Reference, f.registry)
 			default:
 				add(logged, "see the failure; it is tried again at each sync", "%s is followed but not held", f.Reference)
 			}
+		case Forgotten:
+			add(false, "`specman sync --force` takes it back", "%s (%s) was taken out by `specman forget`", f.Reference, f.registry)
 		case Behind:
 			add(logged, "see the failure; it is tried again at each sync", "%s is served at an older digest than the registry's", f.Reference)
 		case Vanished:
 			add(logged, "push it again, or `specman forget` it", "%s has vanished from the registry; its last content is served", f.Reference)
 		}
 	}
-	if pin := s.Store.Pinned(); pin != nil {
-		add(false, "`specman unpin` goes back to following", "the served view is held at %s since %s: %s", pin.View, pin.Since.UTC().Format("2006-01-02T15:04:05Z"), pin.Reason)
-	}
 	return append(out, s.viewNotices()...)
+}
+
+// pinNotice is for the log alone: whoever asks for the status hears of the pin as it is
+// then.
+func (s *pass) pinNotice() []Notice {
+	pin := s.Store.Pinned()
+	if pin == nil {
+		return nil
+	}
+	return []Notice{{
+		What: fmt.Sprintf("the served view is held at %s since %s: %s", pin.View, pin.Since.UTC().Format("2006-01-02T15:04:05Z"), pin.Reason),
+		Cure: "`specman unpin` goes back to following",
+	}}
 }
 
 // viewNotices are those that the served view itself gives rise to.

@@ -43,9 +43,7 @@ type Poller struct {
 // Ask is what a sync does beyond what one does that is due.
 type Ask struct {
 	Force bool // remembered refusals and the gate do not hold
-	// Mend has damaged trees that are held and not followed fetched anew whenever they
-	// were last asked for in vain, and releases that only retention holds make room.
-	Mend bool
+	Mend  bool // what is damaged, held and not followed is asked for whenever that was last in vain
 }
 
 func (a Ask) and(b Ask) Ask { return Ask{Force: a.Force || b.Force, Mend: a.Mend || b.Mend} }

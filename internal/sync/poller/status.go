@@ -67,6 +67,7 @@ const (
 	Vanished   FollowState = "vanished"    // gone from the registry; contributes what it had
 	Unknown    FollowState = "unknown"     // the registry could not be asked; contributes what it had
 	PassedOver FollowState = "passed over" // holds no archive; a pattern matched it by chance
+	Forgotten  FollowState = "forgotten"   // taken out by hand; an older digest may be contributed
 	StandsIn   FollowState = "stands in"   // not selected any more; contributes until what took its place is to be had
 )
 
@@ -78,11 +79,24 @@ type Notice struct {
 	logged bool
 }
 
-// Status returns a copy of what is known now.
+// Status returns a copy of what is known now. Whether all that is followed is served
+// is of this moment, too: somebody may have gone back since the last sync.
 func (p *Poller) Status() Status {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.status // its slices are replaced, never changed
+	st := p.status // its slices are replaced, never changed
+	p.mu.Unlock()
+	st.Current = st.Current && p.servesDesired()
+	return st
+}
+
+// servesDesired says whether what is served is what following leads to.
+func (p *Poller) servesDesired() bool {
+	v := p.Store.Acquire()
+	if v == nil {
+		return false
+	}
+	defer v.Close()
+	return p.Store.Pinned() == nil && v.ID() == p.Store.Desired().ID
 }
 
 func (p *Poller) setNext(at time.Time, backedOff bool) {
@@ -95,13 +109,15 @@ func (p *Poller) setNext(at time.Time, backedOff bool) {
 // tell makes the status say what this sync found.
 func (s *pass) tell(st *Status) {
 	st.Tags, st.LeftOut, st.Followed = len(s.seen.tags), s.leftOut, nil
-	st.Current = s.Store.Pinned() == nil && len(s.follows) > 0
+	st.Current = len(s.follows) > 0
 	for _, f := range s.follows {
 		t := Followed{Tag: f.Reference, Registry: f.registry, Rank: f.rank, State: f.state()}
 		if f.release != nil {
 			t.Contributes = f.release.Manifest
 		}
-		if t.State != Current && t.State != PassedOver && t.State != StandsIn {
+		switch t.State {
+		case Current, PassedOver, StandsIn, Forgotten:
+		default:
 			st.Current = false
 		}
 		st.Followed = append(st.Followed, t)
@@ -118,6 +134,8 @@ func (f *follow) state() FollowState {
 		return StandsIn
 	case f.refusal != nil:
 		return Refused
+	case f.forgotten:
+		return Forgotten
 	case f.release == nil:
 		return Missing
 	case !f.asked && (f.registry == "" || f.registry == f.release.Manifest):

@@ -41,8 +41,10 @@ type follow struct {
 	registry   digest.Digest  // what it resolved to when last asked, "" if that is not known
 	asked      bool           // in this sync
 	release    *store.Release // what it contributes, nil for nothing yet
+	lost       *store.Release // what it contributed and cannot be read
 	manifest   *oci.Manifest  // fetched, to be had
 	vanished   bool           // gone from the registry
+	forgotten  bool           // the registry's digest was taken out by hand
 	passedOver bool           // no archive; a pattern matched it by chance
 	standsIn   bool           // not selected any more, but what takes its place is not had
 	refusal    *store.Refusal // of the registry's digest
@@ -71,7 +73,7 @@ func (p *Poller) Once(ctx context.Context, ask Ask) Outcome {
 		o.Result = Success
 	}
 	notices := s.notices()
-	p.logNotices(notices)
+	p.logNotices(append(notices[:len(notices):len(notices)], s.pinNotice()...))
 
 	p.mu.Lock()
 	st := &p.status
@@ -82,10 +84,9 @@ func (p *Poller) Once(ctx context.Context, ask Ask) Outcome {
 		st.ConsecutiveFailures, st.LastSuccess = 0, o.Ended
 	}
 	s.tell(st)
-	status := *st
 	p.mu.Unlock()
 	if ctx.Err() == nil { // a sync that the end of the process cut off has not ended
-		p.Metrics.ended(p.Name, o, status)
+		p.Metrics.ended(p, o)
 	}
 	return o
 }
@@ -247,6 +248,7 @@ func (s *pass) manifestFailure(ctx context.Context, f *follow, err error) *Failu
 func (s *pass) settled(f *follow) bool {
 	if s.Store.Forgotten(f.registry) {
 		if !s.ask.Force {
+			f.forgotten = true
 			return true
 		}
 		if err := s.Store.Unforget(f.registry); err != nil {

@@ -1,0 +1,132 @@
+package store
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// Where a tree of the view that should be served is lost at a start, an older view
+// stands in for it.
+
+var standing, lost = content{"f": "old"}, content{"f": "new"}
+
+// openStandIn returns a store in which the view of standing stands in for that of lost.
+func openStandIn(t *testing.T, dir string, change ...func(*Options)) (s *Store, stands Contribution) {
+	t.Helper()
+	s = openStore(t, dir, change...)
+	stands = hold(t, s, "1.0.0", standing)
+	follow(t, s, stands)
+	follow(t, s, hold(t, s, "2.0.0", lost))
+	return loseIndex(t, s, lost, change...), stands
+}
+
+// loseIndex takes away the index of a tree between two runs.
+func loseIndex(t *testing.T, s *Store, files content, change ...func(*Options)) *Store {
+	t.Helper()
+	require.NoError(t, s.Close())
+	require.NoError(t, os.Remove(filepath.Join(treeFolder(s.dir, layerFor(files)), "index")))
+	s = openStore(t, s.dir, change...)
+	require.NotEqual(t, files, served(t, s), "another stands in")
+	return s
+}
+
+func TestWhatStandsInIsNotRemoved(t *testing.T) {
+	none := func(o *Options) { o.Keep = 0 }
+	for name, remove := range map[string]func(*testing.T, *Store){
+		"to make space": func(t *testing.T, s *Store) {
+			assert.ErrorIs(t, s.MakeSpace(s.mustVolume(t).size, 1), ErrNoSpace) // the sync that would mend it finds no room
+		},
+		"as garbage": func(t *testing.T, s *Store) {
+			garbage, err := s.GC(false)
+			require.NoError(t, err)
+			assert.Empty(t, garbage.Releases)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			s, _ := openStandIn(t, dir, none)
+			remove(t, s)
+			assert.Equal(t, standing, served(t, s))
+			assert.Len(t, s.Releases(), 2, "what it stands in for stays too")
+			require.NoError(t, s.Close())
+			assert.Equal(t, standing, served(t, openStore(t, dir, none)), "after a restart too")
+		})
+	}
+}
+
+func (s *Store) mustVolume(t *testing.T) volume {
+	v, err := s.volume()
+	require.NoError(t, err)
+	return v
+}
+
+func TestWhatIsPinnedIsNotRemovedWhileAnotherStandsIn(t *testing.T) {
+	none := func(o *Options) { o.Keep = 0 }
+	s := openStore(t, t.TempDir(), none)
+	pinned := content{"f": "1"}
+	follow(t, s, hold(t, s, "1.0.0", pinned))
+	follow(t, s, hold(t, s, "2.0.0", content{"f": "2"}))
+	pin(t, s, "1.0.0")
+	s = loseIndex(t, s, pinned, none)
+	follow(t, s, hold(t, s, "3.0.0", content{"f": "3"}))
+	garbage, err := s.GC(false)
+	require.NoError(t, err)
+	assert.Empty(t, garbage.Releases)
+	require.NoError(t, stage(t, s, layerFor(pinned), pinned).Publish()) // had anew
+	_, err = s.ServePinned()
+	require.NoError(t, err)
+	assert.Equal(t, pinned, served(t, s))
+}
+
+func pin(t *testing.T, s *Store, version string) {
+	t.Helper()
+	target, err := s.Target(version, false)
+	require.NoError(t, err)
+	require.NoError(t, s.Hold(target, "pin", "test"))
+}
+
+// To choose what stands in makes it what should be served.
+func TestWhatStandsInCanBeChosen(t *testing.T) {
+	for name, choose := range map[string]func(*testing.T, *Store, Contribution){
+		"by a rollback": func(t *testing.T, s *Store, _ Contribution) { pin(t, s, "") },
+		"by the registry, which went back": func(t *testing.T, s *Store, stands Contribution) {
+			assert.False(t, follow(t, s, stands), "it is served already")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			s, stands := openStandIn(t, dir)
+			choose(t, s, stands)
+			assert.Equal(t, RecordOf(s.current.Load()).ID, s.Served().ID)
+			require.NoError(t, stage(t, s, layerFor(lost), lost).Publish()) // a sync brings the tree anew
+			_, err := s.ServePinned()
+			require.NoError(t, err)
+			assert.Equal(t, standing, served(t, s))
+			require.NoError(t, s.Close())
+			assert.Equal(t, standing, served(t, openStore(t, dir)), "after a restart too")
+		})
+	}
+}
+
+// What cannot be served now keeps nobody from changing the configuration, or from
+// forgetting.
+func TestChangesWhileAnotherStandsIn(t *testing.T) {
+	s, _ := openStandIn(t, t.TempDir())
+	assert.ErrorIs(t, s.Configure(Options{Keep: 5, Sources: []string{"default"}}), errNoTree, "it says so")
+	assert.Equal(t, 5, s.options().Keep, "and is done")
+	assert.Equal(t, standing, served(t, s))
+
+	s = openStore(t, t.TempDir())
+	pinned := content{"f": "1"}
+	follow(t, s, hold(t, s, "1.0.0", pinned))
+	follow(t, s, hold(t, s, "2.0.0", content{"f": "2"}), hold(t, s, "0.1.0", content{"g": "2"}))
+	pin(t, s, "1.0.0")
+	s = loseIndex(t, s, pinned)
+	_, err := s.Forget("0.1.0")
+	assert.NoError(t, err)
+	assert.Len(t, s.Following("default"), 1)
+}

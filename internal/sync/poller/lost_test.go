@@ -1,0 +1,97 @@
+package poller
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/specman/specman/internal/store"
+)
+
+func noRoute(string) error { return errors.New("no route to host") }
+
+// treeOf is the folder of the tree of a tag's release that came last.
+func treeOf(t *testing.T, s *store.Store, tag string) string {
+	t.Helper()
+	var last store.Release
+	for _, r := range s.Releases() {
+		if r.Tag == tag && r.Fetched.After(last.Fetched) {
+			last = r
+		}
+	}
+	return filepath.Join(s.Dir(), "trees", "sha256-"+last.Layer.Encoded())
+}
+
+// An older view stands in for one of whose trees the upper is lost. While that may come
+// back, no part of the newer view takes the place of the whole older one; once it is
+// known not to, what is left is followed.
+func TestAPartDoesNotTakeThePlaceOfAWhole(t *testing.T) {
+	dir := t.TempDir()
+	open := func() *store.Store {
+		s, err := store.Open(t.Context(), store.Options{Dir: dir, Keep: 3})
+		require.NoError(t, err)
+		t.Cleanup(func() { s.Close() })
+		return s
+	}
+	r := newRigOn(t, open(), newRegistry())
+	r.registry.push(t, "1.0.0", day(1), files{"low": "1"})
+	r.registry.push(t, "2.0.0", day(2), files{"top": "1"})
+	r.sync()
+	r.registry.push(t, "2.0.0", day(3), files{"top": "2"})
+	r.sync()
+	r.serves(files{"low": "1", "top": "2"})
+	lost := treeOf(t, r.store, "2.0.0")
+	require.NoError(t, r.store.Close())
+	require.NoError(t, os.Remove(filepath.Join(lost, "index")))
+
+	r = newRigOn(t, open(), r.registry)
+	older := files{"low": "1", "top": "1"}
+	r.serves(older)
+	for name, fault := range map[string]func(string) error{
+		"no registry": noRoute,
+		"no blobs":    func(call string) error { return map[string]error{"blob": unavailable}[call] },
+	} {
+		r.registry.failing(fault)
+		r.sync()
+		r.serves(older)
+		assert.Len(t, r.store.Following("default"), 2, name)
+	}
+	r.registry.failing(func(call string) error { return map[string]error{"blob": absent("blob")}[call] })
+	r.sync()
+	r.serves(files{"low": "1"})
+	r.registry.failing(nil)
+	r.sync()
+	r.serves(files{"low": "1", "top": "2"})
+}
+
+// What is pinned hides what is followed: a moment in which a tree of that cannot be read
+// takes nothing away.
+func TestAPassingFaultOfTheDiskTakesNothingAway(t *testing.T) {
+	s, err := store.Open(t.Context(), store.Options{Dir: t.TempDir(), Keep: 0})
+	require.NoError(t, err)
+	t.Cleanup(func() { s.Close() })
+	r := newRigOn(t, s, newRegistry())
+	r.registry.push(t, "1.0.0", day(1), files{"low": "1"})
+	r.sync()
+	require.NoError(t, s.Hold(*s.Served(), "pin", "test"))
+	r.registry.push(t, "2.0.0", day(2), files{"top": "1"})
+	r.sync()
+
+	index := filepath.Join(treeOf(t, s, "2.0.0"), "index")
+	require.NoError(t, os.Rename(index, index+".away"))
+	require.NoError(t, os.Mkdir(index, 0o755)) // cannot be read
+	r.registry.failing(noRoute)
+	r.sync()
+	require.NoError(t, os.Remove(index))
+	require.NoError(t, os.Rename(index+".away", index))
+	_, err = s.GC(false)
+	require.NoError(t, err)
+	assert.Len(t, s.Releases(), 2)
+	_, err = s.Unpin()
+	require.NoError(t, err)
+	r.serves(files{"low": "1", "top": "1"})
+}

@@ -1,0 +1,54 @@
+package poller
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// What a person does between two syncs shows at once.
+func TestStatusIsOfNow(t *testing.T) {
+	reg := prometheus.NewRegistry()
+	r := newRig(t, func(c *Config) { c.Metrics = NewMetrics(reg, []string{"default"}) })
+	current := func() bool {
+		t.Helper()
+		text := "# HELP specman_view_current 1 only when every followed release is served at the registry's digest.\n" +
+			"# TYPE specman_view_current gauge\nspecman_view_current{source=\"default\"} "
+		is := r.poller.Status().Current
+		assert.NoError(t, testutil.GatherAndCompare(reg, strings.NewReader(text+map[bool]string{true: "1", false: "0"}[is]+"\n"), "specman_view_current"))
+		return is
+	}
+	assert.False(t, current(), "nothing was polled yet")
+	r.registry.push(t, "1.0.0", day(1), files{"a": "1"})
+	r.sync()
+	assert.True(t, current())
+	r.registry.push(t, "2.0.0", day(2), files{"a": "2"})
+	r.sync()
+
+	target, err := r.store.Target("", false)
+	require.NoError(t, err)
+	require.NoError(t, r.store.Hold(target, "rollback", "test"))
+	assert.False(t, current(), "older content is served")
+	r.sync()
+	assert.False(t, current())
+	for _, n := range r.poller.Status().Notices {
+		assert.NotContains(t, n.What, "held at", "it would be told after an unpin too")
+	}
+	_, err = r.store.Unpin()
+	require.NoError(t, err)
+	assert.True(t, current())
+
+	_, err = r.store.Forget("2.0.0")
+	require.NoError(t, err)
+	r.sync()
+	assert.Equal(t, Forgotten, r.state("2.0.0"))
+	assert.True(t, current(), "what was forgotten is not followed")
+	r.poller.Metrics.Remove([]string{"default"})
+	n, err := testutil.GatherAndCount(reg, "specman_view_current")
+	require.NoError(t, err)
+	assert.Zero(t, n)
+}
