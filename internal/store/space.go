@@ -132,3 +132,20 @@ func (s *Store) keepSpare() {
 
 // giveUpSpare reports whether there was a spare file to give up.
 func (s *Store) giveUpSpare() bool { return os.Remove(s.sparePath()) == nil }
+
+// checkReserve refuses further writing when less is free than Options.MinFree. It
+// returns what is free above it.
+func (s *Store) checkReserve() (room int64, err error) {
+	v, err := s.volume()
+	if err != nil {
+		return 0, err
+	}
+	minFree := s.options().MinFree
+	switch room = v.free - minFree; {
+	case room <= 0:
+		err = fmt.Errorf("%w: %s are free in %s, and %s are to stay free (store.minFree)", ErrNoSpace, human.Bytes(v.free), s.dir, human.Bytes(minFree))
+	case v.inodes == 0:
+		err = fmt.Errorf("%w: no inode is free in %s", ErrNoSpace, s.dir)
+	}
+	return room, err
+}

@@ -376,6 +376,3 @@ func (s *Store) reload() error {
 	old.Close()
 	return nil
 }
-
-// checkReserve refuses further writing when less is free than Options.MinFree.
-func (s *Store) checkReserve() error { return s.CheckSpace(0, 1) }

@@ -18,9 +18,10 @@ const (
 	blockCount  = 8 // 2 MiB in all, whatever the archive
 	writerCount = 2
 	batchFiles  = 64 // so that files without content are written too while the archive is read
-	// checkEvery is how many bytes may be written between two looks at the
-	// free space.
+	// checkEvery is how many bytes may be written between two looks at the free space,
+	// at most: of what is left above the reserve, a quarter.
 	checkEvery = 8 << 20
+	checkLeast = 64 << 10
 	// flushFirst is how many bytes may be written before the kernel is told to
 	// write them out, then twice as many as the time before, up to flushEvery:
 	// of a small tree too, most is on the disk when the last file is.
@@ -36,7 +37,7 @@ const (
 type writers struct {
 	root  *os.Root
 	reuse *reuse // nil: none
-	check func() error
+	check func() (room int64, err error)
 
 	jobs    chan job
 	free    chan []byte    // blocks that were used, to be used again
@@ -48,6 +49,7 @@ type writers struct {
 	mu        sync.Mutex
 	err       error
 	written   int64 // since the last check
+	checkAt   int64 // how many of them are enough for another
 	unflushed int64 // since the last early flush
 	flushAt   int64 // how many of them are too many
 	flushing  bool
@@ -79,7 +81,7 @@ type largeFile struct {
 	sum    *[sha256.Size]byte
 }
 
-func startWriters(root *os.Root, reuse *reuse, check func() error) *writers {
+func startWriters(root *os.Root, reuse *reuse, check func() (room int64, err error)) *writers {
 	w := &writers{root: root, reuse: reuse, check: check, flushAt: flushFirst, jobs: make(chan job), free: make(chan []byte, blockCount), unused: make(chan struct{}, blockCount)}
 	for range blockCount {
 		w.unused <- struct{}{}
@@ -264,9 +266,9 @@ func (w *writer) putLarge(f largeFile) {
 func (w *writers) count(n int) error {
 	w.mu.Lock()
 	w.written += int64(n)
-	due := w.written >= checkEvery
+	due := w.written >= w.checkAt
 	if due {
-		w.written = 0
+		w.written, w.checkAt = 0, checkEvery // until the check says how soon
 	}
 	if w.unflushed += int64(n); w.unflushed >= w.flushAt && !w.flushing {
 		w.unflushed, w.flushing = 0, true
@@ -274,10 +276,14 @@ func (w *writers) count(n int) error {
 		w.running.Go(w.flushEarly)
 	}
 	w.mu.Unlock()
-	if due {
-		return w.check()
+	if !due {
+		return nil
 	}
-	return nil
+	room, err := w.check()
+	w.mu.Lock()
+	w.checkAt = min(max(room/4, checkLeast), checkEvery)
+	w.mu.Unlock()
+	return err
 }
 
 // flushEarly keeps the disk busy while the archive is read, so that little is

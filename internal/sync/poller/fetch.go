@@ -7,6 +7,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/specman/specman/internal/store"
@@ -118,18 +119,21 @@ func (s *pass) unpack(ctx context.Context, f *follow, layer ocispec.Descriptor, 
 	failed := func(stage Stage, err error) *Failure {
 		return fail(stage, f.Reference, r.Manifest.String(), err)
 	}
-	if err := s.Store.MakeSpace(layer.Size, s.filesOfLast(f)); err != nil {
+	if err := s.makeSpace(f, layer); err != nil {
 		return failed(StageSpace, err)
 	}
-	s.log.Info("Downloading " + f.Reference)
-	body, err := s.Source.Blob(ctx, layer)
-	if err != nil {
-		return failed(StageDownload, err)
+	tree, stage, err := s.stream(ctx, f, layer, r)
+	if s.learnNeed(layer, err) {
+		// Now it is known: older releases may make room, and if not, no later sync will
+		// download it to find that out.
+		if err := s.makeSpace(f, layer); err != nil {
+			return failed(StageSpace, err)
+		}
+		tree, stage, err = s.stream(ctx, f, layer, r)
+		s.learnNeed(layer, err)
 	}
-	defer body.Close()
-	tree, err := unpack.Stream(ctx, s.Store, body, layer.Digest, s.Limits)
 	if err != nil {
-		return failed(StageUnpack, fmt.Errorf("unpack %s of %s: %w", r.Archive, f.Reference, err))
+		return failed(stage, err)
 	}
 	staging := tree.Staging
 	defer staging.Discard()
@@ -145,6 +149,53 @@ func (s *pass) unpack(ctx context.Context, f *follow, layer ocispec.Descriptor, 
 		return failed(StagePublish, err)
 	}
 	return nil
+}
+
+// stream downloads a layer into a staging folder.
+func (s *pass) stream(ctx context.Context, f *follow, layer ocispec.Descriptor, r *store.Release) (*unpack.Tree, Stage, error) {
+	s.log.Info("Downloading " + f.Reference)
+	body, err := s.Source.Blob(ctx, layer)
+	if err != nil {
+		return nil, StageDownload, err
+	}
+	defer body.Close()
+	tree, err := unpack.Stream(ctx, s.Store, body, layer.Digest, s.Limits)
+	if err != nil {
+		return nil, StageUnpack, fmt.Errorf("unpack %s of %s: %w", r.Archive, f.Reference, err)
+	}
+	return tree, "", nil
+}
+
+// makeSpace sees to it that there is room for a layer's tree: for what it was found to
+// need, else for as much as its archive and as many files as the last release has. That
+// is a guess: it makes room, but it refuses nothing.
+func (s *pass) makeSpace(f *follow, layer ocispec.Descriptor) error {
+	if need, known := s.needs[layer.Digest]; known {
+		return s.Store.MakeSpace(need.Bytes, need.Files)
+	}
+	if s.Store.MakeSpace(layer.Size, s.filesOfLast(f)) == nil {
+		return nil
+	}
+	return s.Store.CheckSpace(layer.Size, 1)
+}
+
+// learnNeed notes what a tree needs that found the volume full, and reports whether err
+// tells it.
+func (s *pass) learnNeed(layer ocispec.Descriptor, err error) bool {
+	var lack *unpack.SpaceError
+	if !errors.As(err, &lack) {
+		return false
+	}
+	if s.needs == nil || len(s.needs) >= maxNeeds {
+		s.needs = make(map[digest.Digest]unpack.SpaceError)
+	}
+	need := unpack.SpaceError{Bytes: lack.Bytes, Files: lack.Files}
+	if before, known := s.needs[layer.Digest]; known {
+		// That much was free and did not do: the file system has its own needs.
+		need.Bytes, need.Files = max(need.Bytes, before.Bytes+before.Bytes/8), max(need.Files, before.Files+before.Files/8)
+	}
+	s.needs[layer.Digest] = need
+	return true
 }
 
 // filesOfLast is how many files the tag's last release has: as good a guess as

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
+
+	"github.com/specman/specman/internal/sync/unpack"
 )
 
 // ErrEnded is returned to who waits for a sync of a poller that has ended: the
@@ -17,6 +19,9 @@ var ErrEnded = errors.New("polling has ended: the service ends, or its configura
 // watchInterval is how often, while a failed sync waits for the next try, the
 // credentials are looked at for a change.
 const watchInterval = 2 * time.Second
+
+// maxNeeds bounds how many layers a poller remembers the needs of.
+const maxNeeds = 100
 
 // repairPause is how long after a sync began damage asks for another.
 const repairPause = time.Minute
@@ -28,8 +33,9 @@ type Poller struct {
 
 	running sync.Mutex // one sync at a time
 	// Guarded by running.
-	seen seen
-	lost map[digest.Digest]time.Time // damaged layers that could not be fetched anew, and when to ask for them again
+	seen  seen
+	needs map[digest.Digest]unpack.SpaceError // what layers need whose trees found the volume full
+	lost  map[digest.Digest]time.Time         // damaged layers that could not be fetched anew, and when to ask for them again
 
 	wake  chan struct{} // capacity 1: there are requests
 	ended chan struct{} // closed when Run has ended

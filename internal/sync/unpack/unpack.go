@@ -27,7 +27,8 @@ type Tree struct {
 
 // Stream reads an archive to its end into a staging folder of st. It has left nothing
 // behind where it fails. That r has the digest layer is for r to say, at its end; of a
-// stream whose digest nobody told, layer is empty, and Stream takes it.
+// stream whose digest nobody told, layer is empty, and Stream takes it. Where the volume
+// is full, the error is a *SpaceError.
 func Stream(ctx context.Context, st *store.Store, r io.Reader, layer digest.Digest, limits archive.Limits) (*Tree, error) {
 	staging, err := st.NewStaging(layer)
 	if err != nil {
@@ -46,7 +47,11 @@ func (t *Tree) fill(ctx context.Context, r io.Reader, limits archive.Limits) err
 	if t.Layer == "" {
 		measured.hash = sha256.New()
 	}
-	report, err := archive.Extract(ctx, measured, limits, t.Staging)
+	into := &filler{Staging: t.Staging}
+	report, err := archive.Extract(ctx, measured, limits, into)
+	if err == nil {
+		err = into.lack()
+	}
 	if err != nil {
 		return err
 	}
@@ -62,7 +67,10 @@ func (t *Tree) fill(ctx context.Context, r io.Reader, limits archive.Limits) err
 			return err
 		}
 	}
-	return t.Staging.Seal()
+	if err := into.Seal(); err != nil {
+		return err
+	}
+	return into.lack()
 }
 
 // measure knows the size of what was read through it and, with a hash, its digest.
