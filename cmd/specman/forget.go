@@ -30,8 +30,7 @@ forgotten.`,
 		f, err := askOrDo(ctx, app,
 			func(c ops.Client) (ops.Forgotten, error) { return c.Forget(ctx, args[0]) },
 			func(s *store.Store) (ops.Forgotten, error) {
-				release, err := s.Forget(args[0])
-				return ops.Forgotten{Replica: ops.Replica(), Release: release}, err
+				return ops.ForgetRelease(s, args[0], "")
 			})
 		if err != nil {
 			return err
@@ -40,6 +39,9 @@ forgotten.`,
 			return writeJSON(app.stdout, f)
 		}
 		_, err = fmt.Fprintf(app.stdout, "%s forgot %s of source %s (%s)\n", f.Replica, f.Release.Tag, f.Release.Source, f.Release.Manifest)
+		if err == nil && f.Served {
+			_, err = fmt.Fprintln(app.stdout, "  it is served until `specman unpin`: the view is pinned")
+		}
 		return err
 	}
 	return cmd

@@ -145,14 +145,19 @@ func (a *app) printSync(result syncResult, format outputFormat) error {
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(result.Outcomes)) {
-		for _, f := range result.Outcomes[name].Failures {
-			fmt.Fprintf(a.stderr, "specman: %s: stage %s: %s\n", name, f.Stage, f.Reason)
-			if f.Cure != "" {
-				fmt.Fprintln(a.stderr, "  "+f.Cure)
-			}
-		}
+		a.printFailures(name, result.Outcomes[name].Failures)
 	}
 	return failedOutcome(result.Outcomes)
+}
+
+// printFailures tells of what a sync of a source could not have.
+func (a *app) printFailures(source string, failures []*poller.Failure) {
+	for _, f := range failures {
+		fmt.Fprintf(a.stderr, "specman: %s: stage %s: %s\n", source, f.Stage, f.Reason)
+		if f.Cure != "" {
+			fmt.Fprintln(a.stderr, "  "+f.Cure)
+		}
+	}
 }
 
 func failedOutcome(outcomes map[string]poller.Outcome) error {

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -44,7 +46,7 @@ there is one; it also does this by itself (store.scrubInterval).`,
 		if *format == outputJSON {
 			err = writeJSON(app.stdout, result)
 		} else {
-			err = app.printVerify(result)
+			err = app.printVerify(result, *repair)
 		}
 		if err == nil && len(result.Left) > 0 {
 			return errReported
@@ -55,24 +57,25 @@ there is one; it also does this by itself (store.scrubInterval).`,
 }
 
 func (a *app) verifyHere(ctx context.Context, st *store.Store, repair bool) (ops.VerifyResult, error) {
-	fetch := func(ctx context.Context) error {
+	fetch := func(ctx context.Context) (map[string]poller.Outcome, error) {
 		s, err := newService(a)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		group, err := newSources(s.cfg, st, nil, s.log)
 		if err != nil {
-			return err
+			return nil, err
 		}
+		outcomes := make(map[string]poller.Outcome)
 		for _, p := range group.all() {
-			p.Once(ctx, poller.Ask{Mend: true}) // what it could not have is among what is left
+			outcomes[p.Name] = p.Once(ctx, poller.Ask{Mend: true})
 		}
-		return nil
+		return outcomes, nil
 	}
 	return ops.VerifyStore(ctx, st, store.VerifyOptions{}, repair, fetch)
 }
 
-func (a *app) printVerify(r ops.VerifyResult) error {
+func (a *app) printVerify(r ops.VerifyResult, repair bool) error {
 	w := &textWriter{out: a.stdout}
 	for _, d := range r.Left {
 		path := strconv.Quote(d.Path)
@@ -83,8 +86,16 @@ func (a *app) printVerify(r ops.VerifyResult) error {
 	}
 	w.line("%s: %d trees, %d files, %s read; %d damaged, %d trees repaired, %d damaged files left",
 		r.Replica, r.Trees, r.Files, human.Bytes(r.Bytes), len(r.Damaged), r.Repaired, len(r.Left))
-	if w.err == nil && len(r.Left) > 0 {
-		fmt.Fprintln(a.stderr, "specman: `specman verify --repair` mends what the registry or another tree still has")
+	if w.err != nil || len(r.Left) == 0 {
+		return w.err
 	}
+	if !repair {
+		fmt.Fprintln(a.stderr, "specman: `specman verify --repair` mends what the registry or another tree still has")
+		return nil
+	}
+	for _, source := range slices.Sorted(maps.Keys(r.Failures)) {
+		a.printFailures(source, r.Failures[source])
+	}
+	fmt.Fprintln(a.stderr, "specman: what is left is in no other tree, and could not be fetched; the service tries again at each sync, and `specman import FILE` brings it without a registry")
 	return w.err
 }

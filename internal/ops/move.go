@@ -17,8 +17,8 @@ type Mover interface {
 	Hold(target store.ViewRecord, kind, reason string) error
 	Desired() store.ViewRecord
 	Pinned() *store.Pin
-	Unpin() (swapped bool, err error)
-	Forget(version string) (store.Release, error)
+	Unpin(by string) (swapped bool, err error)
+	Forget(version, by string) (store.Release, error)
 }
 
 // MoveRequest asks for another view to be served.
@@ -117,7 +117,7 @@ func Follow(s Mover, r MoveRequest) (Move, error) {
 	if m.DryRun = r.DryRun; r.DryRun {
 		return m, nil
 	}
-	_, err = s.Unpin()
+	_, err = s.Unpin(r.By)
 	return m, err
 }
 

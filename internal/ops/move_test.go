@@ -86,6 +86,7 @@ func TestForgetThroughTheSocket(t *testing.T) {
 	f, err := client.Forget(t.Context(), "2.0.0")
 	require.NoError(t, err)
 	assert.Equal(t, top.Manifest, f.Release.Manifest)
+	assert.False(t, f.Served)
 	v := r.store.Acquire()
 	defer v.Close()
 	_, ok := v.Lookup("top")
@@ -97,6 +98,12 @@ func TestForgetThroughTheSocket(t *testing.T) {
 	_, err = client.Forget(t.Context(), "1.0.0")
 	require.ErrorAs(t, err, &refused)
 	assert.Equal(t, 409, refused.Status, "it is all that is served")
+
+	_, err = client.Pin(t.Context(), MoveRequest{})
+	require.NoError(t, err)
+	f, err = client.Forget(t.Context(), "1.0.0")
+	require.NoError(t, err)
+	assert.True(t, f.Served, "the pin keeps it")
 }
 
 func TestVerifyThroughTheSocket(t *testing.T) {

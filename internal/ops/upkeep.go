@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 
 	"github.com/opencontainers/go-digest"
@@ -24,6 +25,19 @@ type Keeper interface {
 type Forgotten struct {
 	Replica string        `json:"replica"`
 	Release store.Release `json:"release"`
+	// Served says that a pin keeps it served until `specman unpin`.
+	Served bool `json:"served"`
+}
+
+// ForgetRelease takes a release out of what is followed. By is who asked for it.
+func ForgetRelease(s Mover, version, by string) (Forgotten, error) {
+	release, err := s.Forget(version, by)
+	f := Forgotten{Replica: Replica(), Release: release}
+	if v := s.Acquire(); v != nil && err == nil {
+		defer v.Close()
+		f.Served = slices.ContainsFunc(v.Releases(), func(r store.Release) bool { return r.Key() == release.Key() })
+	}
+	return f, err
 }
 
 // VerifyResult is what verify found, and what became of it. Its JSON is public:
@@ -34,6 +48,8 @@ type VerifyResult struct {
 	Repaired int `json:"repaired"` // trees
 	// Left is the damage that is still there.
 	Left []store.Damage `json:"left"`
+	// Failures say, by source, why a repair could not fetch what the store lacks.
+	Failures map[string][]*poller.Failure `json:"failures"`
 }
 
 // GCResult is what retention no longer holds. Its JSON is public: docs/api.md.
@@ -51,10 +67,10 @@ func CollectGarbage(s Keeper, dryRun bool) (GCResult, error) {
 }
 
 // VerifyStore checks all files of a store, and with repair makes whole what is
-// damaged: from other trees, else by fetch, which asks the sources.
-func VerifyStore(ctx context.Context, s Keeper, opts store.VerifyOptions, repair bool, fetch func(context.Context) error) (VerifyResult, error) {
+// damaged: from other trees, else by fetch, which syncs the sources.
+func VerifyStore(ctx context.Context, s Keeper, opts store.VerifyOptions, repair bool, fetch func(context.Context) (map[string]poller.Outcome, error)) (VerifyResult, error) {
 	report, err := s.Verify(ctx, opts)
-	result := VerifyResult{Replica: Replica(), VerifyReport: report, Left: list(report.Damaged)}
+	result := VerifyResult{Replica: Replica(), VerifyReport: report, Left: list(report.Damaged), Failures: make(map[string][]*poller.Failure)}
 	result.Damaged = list(result.Damaged)
 	if err != nil || !repair || len(report.Damaged) == 0 {
 		return result, err
@@ -66,8 +82,14 @@ func VerifyStore(ctx context.Context, s Keeper, opts store.VerifyOptions, repair
 	lacking, err := repairAll(s, damaged)
 	if err == nil && lacking {
 		// What one tree gets anew may be what another one lacks.
-		if err = fetch(ctx); err == nil {
+		var outcomes map[string]poller.Outcome
+		if outcomes, err = fetch(ctx); err == nil {
 			_, err = repairAll(s, damaged)
+		}
+		for source, o := range outcomes {
+			if len(o.Failures) > 0 {
+				result.Failures[source] = o.Failures
+			}
 		}
 	}
 	if err != nil {
@@ -120,13 +142,14 @@ func (s *Server) postForget(w http.ResponseWriter, r *http.Request) {
 		s.problem(w, http.StatusBadRequest, "name a release: ?version=TAG or ?version=sha256:…")
 		return
 	}
-	release, err := s.opts.Store.Forget(version)
+	forgotten, err := ForgetRelease(s.opts.Store, version, caller(r))
 	if err != nil {
 		s.refuse(w, err)
 		return
 	}
-	s.log.Warn("A release was taken out by hand", "by", caller(r), "tag", release.Tag, "manifest", release.Manifest)
-	s.json(w, http.StatusOK, Forgotten{Replica: s.opts.Replica, Release: release})
+	forgotten.Replica = s.opts.Replica
+	s.log.Warn("A release was taken out by hand", "by", caller(r), "tag", forgotten.Release.Tag, "manifest", forgotten.Release.Manifest)
+	s.json(w, http.StatusOK, forgotten)
 }
 
 func (s *Server) postVerify(w http.ResponseWriter, r *http.Request) {
@@ -135,9 +158,8 @@ func (s *Server) postVerify(w http.ResponseWriter, r *http.Request) {
 		s.problem(w, http.StatusBadRequest, "%v", err)
 		return
 	}
-	fetch := func(ctx context.Context) error {
-		_, err := s.syncAll(ctx, poller.Ask{Mend: true})
-		return err
+	fetch := func(ctx context.Context) (map[string]poller.Outcome, error) {
+		return s.syncAll(ctx, poller.Ask{Mend: true})
 	}
 	result, err := VerifyStore(r.Context(), s.opts.Store, store.VerifyOptions{}, repair, fetch)
 	if err != nil {

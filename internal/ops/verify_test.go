@@ -7,6 +7,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/specman/specman/internal/sync/poller"
 )
 
 // A repair that needs what the store does not hold has the sources asked for it now,
@@ -27,9 +29,12 @@ func TestRepairAsksTheSources(t *testing.T) {
 	assert.Len(t, verify("").Left, 1)
 	assert.Zero(t, r.source.syncs, "nobody asked for a repair")
 
+	r.source.outcome = poller.Outcome{Result: poller.Failed, Failures: []*poller.Failure{{Stage: poller.StageList, Reason: "no route to host"}}}
 	result := verify("?repair=true")
 	assert.True(t, r.source.mended)
 	assert.False(t, r.source.forced, "what is refused stays refused")
 	assert.Len(t, result.Left, 1, "this source has brought nothing")
 	assert.Zero(t, result.Repaired)
+	require.Len(t, result.Failures["default"], 1)
+	assert.Equal(t, "no route to host", result.Failures["default"][0].Reason)
 }

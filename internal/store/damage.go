@@ -10,7 +10,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
+	"github.com/opencontainers/go-digest"
 	"golang.org/x/sys/unix"
 )
 
@@ -77,17 +79,25 @@ func (s *Store) markDamaged(t *tree, records ...int32) {
 	if old := t.damaged.Load(); old != nil {
 		maps.Copy(damaged, *old)
 	}
+	var first string
+	found := 0
 	for _, rec := range records {
 		if damaged[rec] {
 			continue
 		}
 		damaged[rec] = true
+		if found++; found == 1 {
+			first = t.path(rec)
+		}
 		s.metrics.damaged()
 		s.log.Error("A file of the store is damaged and is not served any more", "path", t.path(rec), "tree", t.layer,
 			"cure", "the next sync fetches the tree anew; `specman verify --repair` does it now")
 	}
 	t.damaged.Store(&damaged)
 	s.harmed(t.layer)
+	if found > 0 {
+		s.tell("damage", "%d files of %s are damaged, %q the first", found, s.nameOf(t.layer), first)
+	}
 	if s.closed || !s.loaded.named(t) {
 		return // a repaired tree has its name by now, or none: the note would be of another
 	}
@@ -98,6 +108,24 @@ func (s *Store) markDamaged(t *tree, records ...int32) {
 	path := filepath.Join(treeFolder(s.dir, t.layer), damageFile)
 	if err := s.writeFileDurably(path, "", seal([]byte(lines.String()))); err != nil {
 		s.log.Warn("The damage cannot be noted on disk; a restart would find it anew", "error", err)
+	}
+}
+
+// nameOf names a tree for people: by its tags, where releases have it.
+func (s *Store) nameOf(layer digest.Digest) string {
+	if tags := s.tagsOf(layer); len(tags) > 0 {
+		return strings.Join(tags, ", ")
+	}
+	return "tree " + layer.String()
+}
+
+// tell adds an event, if it can be written: what it is about has happened anyway. To be
+// called under mu.
+func (s *Store) tell(kind, format string, args ...any) {
+	next := s.state.Load().clone()
+	next.event(time.Now(), kind, "", format, args...)
+	if err := s.save(next); err != nil {
+		s.log.Warn("The history cannot be written", "error", err)
 	}
 }
 
@@ -121,6 +149,7 @@ func (s *Store) markFolder(t *tree, why error) {
 	known := !t.whole()
 	if !known {
 		t.damaged.Store(&map[int32]bool{})
+		s.tell("damage", "the folder of %s is damaged: %v", s.nameOf(t.layer), why)
 	}
 	s.mu.Unlock()
 	if !known {

@@ -129,7 +129,8 @@ func (s *Store) writeFileDurably(path, previous string, data []byte) error {
 }
 
 // keepAs gives a file a second name, replacing what had it, without a moment
-// in which neither is there. A file system without hard links has no previous.
+// in which neither is there. Where the file system can give none, what was previous
+// stays.
 func keepAs(path, previous string) error {
 	temp := previous + ".new"
 	os.Remove(temp)
@@ -137,7 +138,8 @@ func keepAs(path, previous string) error {
 	switch {
 	case err == nil:
 		return os.Rename(temp, previous)
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.EPERM), errors.Is(err, unix.ENOTSUP), errors.Is(err, unix.EMLINK):
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.EPERM), errors.Is(err, unix.ENOTSUP), errors.Is(err, unix.EMLINK),
+		errors.Is(err, unix.ENOSPC): // tmpfs counts a second name as an inode: better one state than no rollback
 		return nil
 	}
 	return err

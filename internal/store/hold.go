@@ -100,24 +100,26 @@ func (s *Store) Hold(target ViewRecord, kind, reason string) error {
 	if _, err := s.serve(next, target.Releases); err != nil {
 		return fmt.Errorf("hold view %s: %w", target.ID, err)
 	}
+	s.saveAgain()
 	s.metrics.show(s)
 	return nil
 }
 
-// Unpin goes back to following, and to what following leads to now. It reports
-// whether what is served changed.
-func (s *Store) Unpin() (swapped bool, err error) {
+// Unpin goes back to following, and to what following leads to now. By is who asked for
+// it, for the history. It reports whether what is served changed.
+func (s *Store) Unpin(by string) (swapped bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	next := s.state.Load().clone()
 	if next.Pin == nil {
 		return false, errors.New("nothing is pinned")
 	}
-	next.event(time.Now(), "unpin", "", "following again; %s was held since %s", next.Pin.View, next.Pin.Since.Format(time.RFC3339))
+	next.event(time.Now(), "unpin", "", "following again%s; %s was held since %s", actor(by), next.Pin.View, next.Pin.Since.Format(time.RFC3339))
 	next.Pin = nil
 	if swapped, err = s.serve(next, s.desired(next)); err != nil {
 		return false, fmt.Errorf("go back to following: %w", err)
 	}
+	s.saveAgain()
 	s.metrics.show(s)
 	return swapped, nil
 }
@@ -143,8 +145,9 @@ func (s *Store) AcquireRecord(r ViewRecord) (*View, error) { return s.buildView(
 
 // Forget takes a release out of what its source contributes, and has its
 // digest neither followed nor fetched until Unforget. The last release that is
-// served cannot be forgotten.
-func (s *Store) Forget(version string) (Release, error) {
+// served cannot be forgotten; one of a pinned view is served until Unpin. By is who
+// asked for it, for the history.
+func (s *Store) Forget(version, by string) (Release, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st := s.state.Load()
@@ -163,7 +166,7 @@ func (s *Store) Forget(version string) (Release, error) {
 	next.Forgotten = append(next.Forgotten, r.Manifest)
 	slices.Sort(next.Forgotten)
 	next.Forgotten = slices.Compact(next.Forgotten)
-	next.event(time.Now(), "forget", r.Source, "forgot %s (%s)", r.Tag, r.Manifest)
+	next.event(time.Now(), "forget", r.Source, "forgot %s (%s)%s", r.Tag, r.Manifest, actor(by))
 	var err error
 	if next.Pin != nil {
 		s.demote(next, s.current.Load())
@@ -174,7 +177,16 @@ func (s *Store) Forget(version string) (Release, error) {
 	if err != nil {
 		return Release{}, fmt.Errorf("forget %s: %w", cmp.Or(r.Tag, version), err)
 	}
+	s.saveAgain()
 	return *r, nil
+}
+
+// actor puts who did something into a message of the history.
+func actor(by string) string {
+	if by == "" {
+		return ""
+	}
+	return ", by " + by
 }
 
 // TakeBack undoes Forget for all that is held of a source: a vanished release is
@@ -209,6 +221,7 @@ func (s *Store) TakeBack(source string) ([]Release, error) {
 	if err := s.save(next); err != nil {
 		return nil, err
 	}
+	s.saveAgain()
 	return back, nil
 }
 

@@ -1,6 +1,10 @@
 package store
 
 import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -46,11 +50,11 @@ func TestRollbackStepsBackAndHolds(t *testing.T) {
 	_, err = s.Target(all[2].Manifest.String(), false)
 	assert.ErrorIs(t, err, ErrAlreadyThere)
 
-	swapped, err := s.Unpin()
+	swapped, err := s.Unpin("")
 	require.NoError(t, err)
 	assert.True(t, swapped)
 	assert.Equal(t, content{"f": "4"}, served(t, s), "back to the newest")
-	_, err = s.Unpin()
+	_, err = s.Unpin("")
 	assert.Error(t, err)
 	back("", false)
 	assert.Equal(t, content{"f": "3"}, served(t, s), "the views of before the pins, in their order")
@@ -64,7 +68,7 @@ func TestTheHistoryTellsARollbackFromAPin(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, s.Hold(before, "rollback", "rollback, by somebody"))
 	require.NoError(t, s.Hold(*s.Served(), "pin", "pin, by somebody"))
-	_, err = s.Unpin()
+	_, err = s.Unpin("")
 	require.NoError(t, err)
 	var kinds []string
 	for _, e := range s.Events() {
@@ -95,11 +99,11 @@ func TestForget(t *testing.T) {
 	s := openStore(t, t.TempDir())
 	top, low := hold(t, s, "2.0.0", content{"f": "2"}), hold(t, s, "1.0.0", content{"f": "1"})
 	follow(t, s, top, low)
-	_, err := s.Forget("2.0.0")
+	_, err := s.Forget("2.0.0", "")
 	require.NoError(t, err)
 	assert.Equal(t, content{"f": "1"}, served(t, s))
 	assert.True(t, s.Forgotten(top.Manifest))
-	_, err = s.Forget("1.0.0")
+	_, err = s.Forget("1.0.0", "")
 	assert.ErrorContains(t, err, "all that is served")
 	assert.Equal(t, content{"f": "1"}, served(t, s))
 	require.NoError(t, s.Unforget(top.Manifest))
@@ -114,7 +118,7 @@ func TestTakeBack(t *testing.T) {
 	require.NoError(t, err)
 	assert.Empty(t, back, "nothing was forgotten")
 
-	_, err = s.Forget("2.0.0")
+	_, err = s.Forget("2.0.0", "")
 	require.NoError(t, err)
 	back, err = s.TakeBack("another")
 	require.NoError(t, err)
@@ -127,7 +131,7 @@ func TestTakeBack(t *testing.T) {
 	assert.Equal(t, Contribution{Tag: "2.0.0", Manifest: top.Manifest, Reason: "taken back"}, s.Following("default")[1], "for the source to rank")
 
 	// What the source has something else for now is not contributed again.
-	_, err = s.Forget("2.0.0")
+	_, err = s.Forget("2.0.0", "")
 	require.NoError(t, err)
 	moved := hold(t, s, "2.0.0", content{"f": "moved"})
 	follow(t, s, moved)
@@ -144,8 +148,76 @@ func TestForgetWhileASyncRuns(t *testing.T) {
 	one, two := hold(t, s, "1.0.0", content{"f": "one"}), hold(t, s, "2.0.0", content{"f": "two"})
 	follow(t, s, two, one)
 	three := hold(t, s, "3.0.0", content{"g": "three"}) // the sync has it by now
-	_, err := s.Forget("2.0.0")
+	_, err := s.Forget("2.0.0", "")
 	require.NoError(t, err)
 	follow(t, s, three, two, one)
 	assert.Equal(t, content{"f": "one", "g": "three"}, served(t, s))
+}
+
+// What a person has decided is in both states: no sync could bring it back where the
+// newer one is lost.
+func TestADecisionOutlivesOneDamagedState(t *testing.T) {
+	for name, row := range map[string]struct {
+		decide func(*Store) error
+		want   content
+	}{
+		"a pin":      {func(s *Store) error { return holdVersion(s, "1.0.0") }, content{"f": "one"}},
+		"a rollback": {func(s *Store) error { return holdVersion(s, "") }, content{"f": "one"}},
+		"a forget":   {func(s *Store) error { _, err := s.Forget("2.0.0", "test"); return err }, content{"f": "one"}},
+		"an unpin":   {func(s *Store) error { _, err := s.Unpin("test"); return err }, content{"f": "two"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			s := openStore(t, dir)
+			one := hold(t, s, "1.0.0", content{"f": "one"})
+			follow(t, s, one)
+			follow(t, s, hold(t, s, "2.0.0", content{"f": "two"}), one)
+			if name == "an unpin" {
+				require.NoError(t, holdVersion(s, "1.0.0"))
+			}
+			require.NoError(t, row.decide(s))
+			require.NoError(t, s.Close())
+			require.NoError(t, os.Truncate(filepath.Join(dir, "state.json"), 100))
+			assert.Equal(t, row.want, served(t, openStore(t, dir)))
+		})
+	}
+}
+
+func holdVersion(s *Store, version string) error {
+	target, err := s.Target(version, false)
+	if errors.Is(err, ErrAlreadyThere) {
+		target, err = RecordOf(s.current.Load()), nil
+	}
+	if err != nil {
+		return err
+	}
+	return s.Hold(target, "pin", "test")
+}
+
+// The history tells who did what, what was damaged, and what was made whole.
+func TestTheHistoryTellsOfPeopleAndOfDamage(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir)
+	files := content{"a": "aaa"}
+	follow(t, s, hold(t, s, "2.0.0", files), hold(t, s, "1.0.0", content{"b": "bbb"}))
+	require.NoError(t, holdVersion(s, "2.0.0"))
+	_, err := s.Unpin("the night shift")
+	require.NoError(t, err)
+	_, err = s.Forget("1.0.0", "the day shift")
+	require.NoError(t, err)
+	rot(t, dir, files, "a")
+	_, err = s.Verify(t.Context(), VerifyOptions{})
+	require.NoError(t, err)
+	require.NoError(t, stage(t, s, layerFor(files), files).Publish())
+	var told []string
+	for _, e := range s.Events() {
+		told = append(told, e.Kind+" "+e.Message)
+	}
+	text := strings.Join(told, "\n")
+	for _, want := range []string{
+		"unpin following again, by the night shift", "forget forgot 1.0.0 (sha256:", ", by the day shift",
+		`damage 1 files of 2.0.0 are damaged, "a" the first`, "repair the tree of 2.0.0 was made anew",
+	} {
+		assert.Contains(t, text, want)
+	}
 }

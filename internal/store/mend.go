@@ -37,6 +37,14 @@ func (s *Store) Harmed() []digest.Digest {
 	return slices.Sorted(maps.Keys(s.mending.trees))
 }
 
+// has says whether a tree is known to be damaged.
+func (m *mending) has(layer digest.Digest) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	_, ok := m.trees[layer]
+	return ok
+}
+
 // retry has all damaged trees tried again.
 func (m *mending) retry() {
 	m.mu.Lock()

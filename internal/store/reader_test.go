@@ -125,7 +125,7 @@ func TestDesiredIsWhatAPinHides(t *testing.T) {
 	defer desired.Close()
 	assert.Equal(t, content{"a": "2"}, read(t, desired))
 
-	_, err = s.Unpin()
+	_, err = s.Unpin("")
 	require.NoError(t, err)
 	after := s.Snapshot()
 	defer after.Close()

@@ -73,7 +73,7 @@ func TestAFullVolume(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, s.Hold(target, "rollback", "rollback"), "to go back works on a full volume")
 	assert.Equal(t, one, served(t, s))
-	_, err = s.Unpin()
+	_, err = s.Unpin("")
 	require.NoError(t, err)
 	assert.Equal(t, content{"f": "2"}, served(t, s))
 }
@@ -159,4 +159,23 @@ func TestGarbageGoesWithoutAnInode(t *testing.T) {
 	garbage, err := s.GC(false)
 	require.NoError(t, err)
 	assert.Equal(t, []digest.Digest{layerFor(lone)}, garbage.Trees)
+}
+
+// Where a second name takes an inode (tmpfs), and none is left, people can still go back.
+func TestRollbackWithoutAnInode(t *testing.T) {
+	dir := smallVolume(t, "size=8m,nr_inodes=60")
+	s := openStore(t, dir)
+	follow(t, s, hold(t, s, "1.0.0", content{"f": "1"}))
+	follow(t, s, hold(t, s, "2.0.0", content{"f": "2"}))
+	for n := 0; ; n++ {
+		f, err := os.Create(filepath.Join(dir, fmt.Sprint("fill-", n)))
+		if err != nil {
+			break
+		}
+		f.Close()
+	}
+	require.NoError(t, holdVersion(s, ""))
+	assert.Equal(t, content{"f": "1"}, served(t, s))
+	require.NoError(t, s.Close())
+	assert.Equal(t, content{"f": "1"}, served(t, openStore(t, dir)))
 }

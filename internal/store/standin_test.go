@@ -126,7 +126,7 @@ func TestChangesWhileAnotherStandsIn(t *testing.T) {
 	follow(t, s, hold(t, s, "2.0.0", content{"f": "2"}), hold(t, s, "0.1.0", content{"g": "2"}))
 	pin(t, s, "1.0.0")
 	s = loseIndex(t, s, pinned)
-	_, err := s.Forget("0.1.0")
+	_, err := s.Forget("0.1.0", "")
 	assert.NoError(t, err)
 	assert.Len(t, s.Following("default"), 1)
 }

@@ -128,6 +128,14 @@ func readStateFile(path string) (*state, error) {
 	return st, nil
 }
 
+// saveAgain writes what was just saved once more, so that it is in the state before, too:
+// what a person has decided no sync can bring back.
+func (s *Store) saveAgain() {
+	if err := s.save(s.state.Load()); err != nil {
+		s.log.Warn("The state is saved, but not twice", "error", err)
+	}
+}
+
 // save makes next the state. After an error the old one goes on to hold here; on
 // disk it is the old one or, if only the last flush failed, perhaps the new.
 func (s *Store) save(next *state) error {

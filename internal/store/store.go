@@ -296,6 +296,9 @@ func (s *Store) publish(folder string, layer digest.Digest, x *index) (given boo
 	step("tree: published")
 	s.loaded.published(layer, x)
 	s.loaded.forgetLacking()
+	if s.mending.has(layer) {
+		s.tell("repair", "the tree of %s was made anew", s.nameOf(layer))
+	}
 	s.mending.retry()
 	s.touched()
 	if aside != "" && err == nil {

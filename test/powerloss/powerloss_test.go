@@ -298,7 +298,7 @@ func find(versions []*version, id string) *version {
 // syncAgain brings a version into a store as a sync does.
 func syncAgain(s *store.Store, v *version) error {
 	if s.Pinned() != nil {
-		if _, err := s.Unpin(); err != nil {
+		if _, err := s.Unpin(""); err != nil {
 			return err
 		}
 	}

@@ -42,7 +42,7 @@ func TestTheGateJudgesAnImport(t *testing.T) {
 		st := openStore(t)
 		imported(t, st, testenv.TGZ(t, entries{"z": "1"}), Options{Tag: "1.0.0"})
 		r := imported(t, st, testenv.TGZ(t, entries{"a": "1"}), Options{Tag: "2.0.0"})
-		_, err := st.Forget(r.Imported[0].Manifest.String())
+		_, err := st.Forget(r.Imported[0].Manifest.String(), "")
 		require.NoError(t, err)
 		imported(t, st, testenv.TGZ(t, entries{"b": "1"}), Options{Tag: "2.0.0", Gate: half})
 	})

@@ -318,7 +318,7 @@ func TestForgetAnImportAndTakeItBack(t *testing.T) {
 	older, newer := testenv.TGZ(t, entries{"b": "old"}), testenv.TGZ(t, entries{"b": "new"})
 	imported(t, st, older, Options{Tag: "2.0.0"})
 	imported(t, st, newer, Options{Tag: "2.0.0"})
-	_, err := st.Forget(digest.FromBytes(newer).String())
+	_, err := st.Forget(digest.FromBytes(newer).String(), "")
 	require.NoError(t, err)
 	assert.Equal(t, map[string]string{"a": "1"}, served(t, st))
 
@@ -340,7 +340,7 @@ func TestTakeBack(t *testing.T) {
 	assert.Empty(t, back, "nothing was forgotten")
 
 	for _, tag := range []string{"2.0.0", "0.9.0"} {
-		_, err = st.Forget(tag)
+		_, err = st.Forget(tag, "")
 		require.NoError(t, err)
 	}
 	require.Equal(t, map[string]string{"a": "1"}, served(t, st))
@@ -363,7 +363,7 @@ func TestImportUnderAPin(t *testing.T) {
 	assert.True(t, result.Pinned)
 	assert.False(t, result.Swapped)
 	assert.Equal(t, map[string]string{"a": "1"}, served(t, st))
-	_, err := st.Unpin()
+	_, err := st.Unpin("")
 	require.NoError(t, err)
 	assert.Equal(t, map[string]string{"a": "2"}, served(t, st))
 }

@@ -91,7 +91,7 @@ func TestAPassingFaultOfTheDiskTakesNothingAway(t *testing.T) {
 	_, err = s.GC(false)
 	require.NoError(t, err)
 	assert.Len(t, s.Releases(), 2)
-	_, err = s.Unpin()
+	_, err = s.Unpin("")
 	require.NoError(t, err)
 	r.serves(files{"low": "1", "top": "1"})
 }

@@ -38,11 +38,11 @@ func TestStatusIsOfNow(t *testing.T) {
 	for _, n := range r.poller.Status().Notices {
 		assert.NotContains(t, n.What, "held at", "it would be told after an unpin too")
 	}
-	_, err = r.store.Unpin()
+	_, err = r.store.Unpin("")
 	require.NoError(t, err)
 	assert.True(t, current())
 
-	_, err = r.store.Forget("2.0.0")
+	_, err = r.store.Forget("2.0.0", "")
 	require.NoError(t, err)
 	r.sync()
 	assert.Equal(t, Forgotten, r.state("2.0.0"))
