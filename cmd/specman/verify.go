@@ -84,8 +84,8 @@ func (a *app) printVerify(r ops.VerifyResult, repair bool) error {
 		}
 		w.line("damaged: %s of %s (%s): %s", path, strings.Join(d.Tags, ", "), d.Layer, d.Reason)
 	}
-	w.line("%s: %d trees, %d files, %s read; %d damaged, %d trees repaired, %d damaged files left",
-		r.Replica, r.Trees, r.Files, human.Bytes(r.Bytes), len(r.Damaged), r.Repaired, len(r.Left))
+	w.line("%s: %s, %s, %s read; %d damaged, %s repaired, %s left",
+		r.Replica, count(r.Trees, "tree"), count(r.Files, "file"), human.Bytes(r.Bytes), len(r.Damaged), count(r.Repaired, "tree"), count(len(r.Left), "damaged file"))
 	if w.err != nil || len(r.Left) == 0 {
 		return w.err
 	}

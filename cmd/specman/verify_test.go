@@ -41,13 +41,13 @@ func TestVerifyRepairsAPinnedRelease(t *testing.T) {
 	}
 
 	harm()
-	assert.Contains(t, must("verify", "--repair").stdout, "1 trees repaired, 0 damaged files left")
+	assert.Contains(t, must("verify", "--repair").stdout, "1 tree repaired, 0 damaged files left")
 
 	service := startService(t, "--store.dir="+folder, source)
 	assert.Equal(t, "one\n", service.fetch("/a.txt"))
 	harm()
 	// By itself the service repairs too, at a sync that may have been faster.
-	assert.Contains(t, must("verify", "--repair").stdout, " trees repaired, 0 damaged files left")
+	assert.Contains(t, must("verify", "--repair").stdout, " repaired, 0 damaged files left")
 	assert.Equal(t, "one\n", service.fetch("/a.txt"))
 	assert.Contains(t, must("status").stdout, "is held at", "nothing but the damage has changed")
 }

@@ -23,7 +23,8 @@ const (
 
 // listenControl makes the control socket, for the owner alone, in place of a
 // stale one. It is made in a folder that only the owner may enter and moved to
-// its place, so that nobody meets it half made.
+// its place, so that nobody meets it half made. A disk that is full, or has become
+// read-only, must not keep people from asking: then it has no path (abstract.go).
 //
 // A volume's fsGroup may widen modes afterwards; that is the operator's wish.
 func listenControl(path string) (net.Listener, error) {
@@ -31,6 +32,9 @@ func listenControl(path string) (net.Listener, error) {
 		return nil, err
 	}
 	made, err := os.MkdirTemp(filepath.Dir(path), ".control-*")
+	if errors.Is(err, unix.EROFS) || errors.Is(err, unix.ENOSPC) {
+		return listenAbstract(path)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -93,6 +97,11 @@ func dialControl(ctx context.Context, path string) (conn net.Conn, err error) {
 		conn, err = new(net.Dialer).DialContext(ctx, "unix", short)
 		return err
 	})
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ECONNREFUSED) {
+		if conn, err := dialAbstract(ctx, path); err == nil {
+			return conn, nil
+		}
+	}
 	return conn, err
 }
 

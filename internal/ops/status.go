@@ -11,6 +11,8 @@ import (
 	"github.com/specman/specman/internal/sync/poller"
 )
 
+const readOnlyCure = "look at the node's disk (dmesg), make the volume writable, and restart the service"
+
 // maxStatusHistory is how many of the views that were served a status lists.
 const maxStatusHistory = 20
 
@@ -74,6 +76,9 @@ func StatusOf(p *store.Snapshot) Status {
 	var err error
 	if st.Store.Space, err = p.Space(); err != nil {
 		st.Notices = append(st.Notices, Notice{What: err.Error(), Cure: "look at the volume of store.dir"})
+	}
+	if st.Store.ReadOnly {
+		st.Notices = append(st.Notices, Notice{What: "the volume of store.dir is read-only: what is held is served, and nothing new can be stored", Cure: readOnlyCure})
 	}
 	served := servedPlace(p)
 	for n, h := range p.History[:min(len(p.History), maxStatusHistory)] {

@@ -78,7 +78,7 @@ func (s *Store) before(st *state) (ViewRecord, error) {
 			return h, nil
 		}
 	}
-	return ViewRecord{}, fmt.Errorf("a view before %s: %w", st.View.ID, ErrNotHeld)
+	return ViewRecord{}, fmt.Errorf("there is no view before %s to go back to: %w", st.View.ID, ErrNotHeld)
 }
 
 // holds says whether all releases of a view are held.

@@ -75,8 +75,15 @@ func whose(dir, path string) string {
 func holder(f *os.File) string {
 	b := make([]byte, 200)
 	n, _ := f.ReadAt(b, 0)
-	if who := strings.TrimSpace(string(b[:n])); who != "" {
-		return who
+	who := strings.TrimSpace(string(b[:n]))
+	if who == "" {
+		return "it does not say who it is"
 	}
-	return "it does not say who it is"
+	var pid int
+	var host string
+	here, _ := os.Hostname()
+	if n, _ := fmt.Sscanf(who, "pid %d on %s since", &pid, &host); n == 2 && host == here && unix.Kill(pid, 0) == unix.ESRCH {
+		return "it could not say who it is, as on a disk that has become read-only (the last that could was " + who + ")"
+	}
+	return who
 }

@@ -40,6 +40,8 @@ type Space struct {
 	Trees int   `json:"trees"`     // on disk
 	Bytes int64 `json:"bytes"`     // of all trees, shared files counted once; 0 until first measured
 	Free  int64 `json:"freeBytes"` // that this process may still use
+	// ReadOnly says that the volume cannot be written: what is held is served.
+	ReadOnly bool `json:"readOnly"`
 }
 
 // Snapshot returns what the store holds and serves now. The caller must Close it.
@@ -136,8 +138,8 @@ func (p *Snapshot) Space() (Space, error) {
 			return Space{}, fmt.Errorf("measure the store: %w", err)
 		}
 	}
-	free, err := p.store.Free()
-	return Space{Trees: p.store.countTrees(), Bytes: p.store.usage.Load(), Free: free}, err
+	v, err := p.store.volume()
+	return Space{Trees: p.store.countTrees(), Bytes: p.store.usage.Load(), Free: v.free, ReadOnly: v.readOnly}, err
 }
 
 // Close lets go of the view.

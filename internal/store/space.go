@@ -20,6 +20,7 @@ var ErrNoSpace = errors.New("not enough space in the store")
 type volume struct {
 	size, free int64 // bytes
 	inodes     int64 // free; negative where the file system does not count them
+	readOnly   bool
 }
 
 func (s *Store) volume() (volume, error) {
@@ -27,7 +28,7 @@ func (s *Store) volume() (volume, error) {
 	if err := unix.Statfs(s.dir, &fs); err != nil {
 		return volume{}, fmt.Errorf("ask for the free space of %s: %w", s.dir, err)
 	}
-	v := volume{size: int64(fs.Blocks) * fs.Bsize, free: int64(fs.Bavail) * fs.Bsize, inodes: int64(fs.Ffree)}
+	v := volume{size: int64(fs.Blocks) * fs.Bsize, free: int64(fs.Bavail) * fs.Bsize, inodes: int64(fs.Ffree), readOnly: fs.Flags&unix.ST_RDONLY != 0}
 	if fs.Files == 0 { // btrfs and others make inodes as they need them
 		v.inodes = -1
 	}

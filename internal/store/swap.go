@@ -204,6 +204,7 @@ func (s *Store) serve(next *state, keys []ReleaseKey) (swapped bool, err error) 
 		return false, err
 	}
 	s.replace(old, v)
+	s.log.Info("Serving "+v.id, "top", v.releases[0].Tag, "releases", len(v.releases))
 	return true, nil
 }
 

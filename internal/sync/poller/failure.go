@@ -2,6 +2,7 @@ package poller
 
 import (
 	"errors"
+	"syscall"
 	"time"
 
 	"github.com/specman/specman/internal/store"
@@ -65,6 +66,9 @@ func fail(stage Stage, tag, digest string, err error) *Failure {
 	case errors.Is(err, store.ErrNoSpace):
 		f.Stage = StageSpace
 		f.Cure = "enlarge the volume, or lower store.keep or store.minFree"
+	case errors.Is(err, syscall.EROFS):
+		f.Stage = StagePublish
+		f.Cure = "the volume of store.dir is read-only: look at the node's disk (dmesg), make it writable, and restart the service; what is held is served"
 	case errors.As(err, &transport):
 		if stage == StageUnpack {
 			f.Stage = StageDownload
