@@ -95,7 +95,7 @@ func (s *Store) markDamaged(t *tree, records ...int32) {
 	}
 	t.damaged.Store(&damaged)
 	s.harmed(t.layer)
-	if found > 0 {
+	if first != "" && len(damaged) == found { // the tree was whole until now: one event for each time is enough
 		s.tell("damage", "%d files of %s are damaged, %q the first", found, s.nameOf(t.layer), first)
 	}
 	if s.closed || !s.loaded.named(t) {
