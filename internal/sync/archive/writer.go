@@ -14,8 +14,8 @@ import (
 const gzipLevel = 6
 
 // zstdPackWindow is how far back a packed archive refers. With the 8 MiB that decoders
-// must know, unpacking took longer, as its history is in no cache of the processor, and
-// the archive was no smaller (docs/performance.md).
+// must know, a sync took longer and 7 MiB more, and the archive was no smaller
+// (docs/performance.md).
 const zstdPackWindow = 1 << 20
 
 // writer writes a compressed tar whose bytes depend on nothing but what it is
