@@ -3,7 +3,6 @@ package ops
 import (
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/specman/specman/internal/store"
 )
@@ -57,7 +56,7 @@ func pinNotice(p *store.Snapshot) []Notice {
 		return nil
 	}
 	return []Notice{{
-		What: fmt.Sprintf("the served view is held at %s since %s: %s", p.Pin.View, p.Pin.Since.UTC().Format(time.RFC3339), p.Pin.Reason),
+		What: p.Pin.Notice(),
 		Cure: "`specman unpin` goes back to following",
 	}}
 }

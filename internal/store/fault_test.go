@@ -164,16 +164,25 @@ func TestALackOfDescriptorsIsNoDamage(t *testing.T) {
 	assert.Equal(t, files, served(t, s))
 }
 
-// A search for another copy that could not look everywhere is made again.
-func TestASearchThatCouldNotLook(t *testing.T) {
+// damagedWithCopy serves a damaged file, of which a tree that nobody has loaded has the
+// content.
+func damagedWithCopy(t *testing.T) (*Store, *View, Entry) {
+	t.Helper()
 	dir := t.TempDir()
 	s := openStore(t, dir)
 	hold(t, s, "0.9.0", content{"copy": "aaa"})
 	require.NoError(t, s.Close())
 	s = damagedStore(t, dir, content{"a": "aaa"})
 	v := s.Acquire()
-	defer v.Close()
-	e, _ := v.Lookup("a")
+	t.Cleanup(v.Close)
+	e, ok := v.Lookup("a")
+	require.True(t, ok)
+	return s, v, e
+}
+
+// A search for another copy that could not look everywhere is made again.
+func TestASearchThatCouldNotLook(t *testing.T) {
+	_, v, e := damagedWithCopy(t)
 	fewDescriptors(t, 1, func() { // enough to list the trees, not to open one
 		_, err := v.Open(e)
 		require.Error(t, err)
@@ -185,14 +194,7 @@ func TestASearchThatCouldNotLook(t *testing.T) {
 
 // A tree that a client takes while another looks for a copy is looked at too.
 func TestASearchMeetsWhatWasJustTaken(t *testing.T) {
-	dir := t.TempDir()
-	s := openStore(t, dir)
-	hold(t, s, "0.9.0", content{"copy": "aaa"})
-	require.NoError(t, s.Close())
-	s = damagedStore(t, dir, content{"a": "aaa"})
-	v := s.Acquire()
-	defer v.Close()
-	e, _ := v.Lookup("a")
+	s, v, e := damagedWithCopy(t)
 	s.loaded.searching.Lock() // between the look into memory and that on the disk
 	done := make(chan error)
 	go func() {

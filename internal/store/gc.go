@@ -62,7 +62,7 @@ func (s *Store) remove(releases []Release, why string, now time.Time) (Garbage, 
 		if s.loaded.inUse(layer) {
 			continue // by a slow reader; the next GC takes it
 		}
-		if _, err := s.putAside(layer); err != nil {
+		if err := s.putAside(layer); err != nil {
 			errs = append(errs, err)
 			continue
 		}
@@ -140,22 +140,21 @@ func (s *Store) unnamed(st *state, now time.Time, dryRun bool) ([]digest.Digest,
 }
 
 // putAside moves a tree's folder into staging and removes it there, once nobody
-// reads it any more. It reports whether somebody does.
-func (s *Store) putAside(layer digest.Digest) (held bool, err error) {
+// reads it any more.
+func (s *Store) putAside(layer digest.Digest) error {
 	aside := s.newAside()
 	t, err := s.loaded.moved(layer, func() error { return os.Rename(treeFolder(s.dir, layer), aside) })
 	if err != nil {
-		return false, spaceError(err)
+		return spaceError(err)
 	}
 	step("gc: renamed")
 	delete(s.orphans, layer)
 	// A power cut must not undo the renaming and yet keep the removal. What is not
 	// removed now goes at the next start.
-	s.unflushed = true
 	if err := s.flushNames(); err != nil {
-		return t != nil, err
+		return err
 	}
-	return t != nil, s.loaded.removeUnread(t, aside)
+	return s.loaded.removeUnread(t, aside)
 }
 
 // newAside names a folder of staging that is not there. It is not made: on a volume

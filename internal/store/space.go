@@ -74,6 +74,9 @@ func plus(a, b int64) int64 {
 // Options.Grace. For what the volume could not hold empty it removes nothing.
 func (s *Store) MakeSpace(bytes, files int64) error {
 	refusal := s.CheckSpace(bytes, files)
+	if refusal == nil {
+		return nil
+	}
 	if v, err := s.volume(); err != nil || plus(bytes, s.options().MinFree) > v.size {
 		return errors.Join(refusal, err)
 	}

@@ -43,7 +43,6 @@ func (s *Store) NewStaging(layer digest.Digest) (*Staging, error) {
 	st := &Staging{store: s, layer: layer, folder: filepath.Join(stagingFolder, filepath.Base(path)), index: newIndexBuilder(0)}
 	err = func() (err error) {
 		if err = os.Chmod(path, folderMode); err != nil { // whatever the umask
-
 			return err
 		}
 		if st.flusher, err = newFlusher(path); err != nil {

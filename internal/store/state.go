@@ -70,6 +70,11 @@ type Pin struct {
 	Reason string    `json:"reason"` // what was asked for, for people
 }
 
+// Notice tells people of the pin.
+func (p *Pin) Notice() string {
+	return fmt.Sprintf("the served view is held at %s since %s: %s", p.View, p.Since.UTC().Format(time.RFC3339), p.Reason)
+}
+
 // Refusal remembers a manifest that was refused for good reason, and what the
 // rules were, so that it is not fetched at each poll.
 type Refusal struct {

@@ -134,7 +134,6 @@ func (s *Store) recover() error {
 	}
 	// What a process that was killed has renamed is there, but not for certain yet:
 	// a state must not name it, nor staging be emptied of what had its name before.
-	s.unflushed = true
 	if err := s.flushNames(); err != nil {
 		s.log.Warn("cannot make certain what an earlier run left", "error", err)
 		left = nil
@@ -291,7 +290,6 @@ func (s *Store) publish(folder string, layer digest.Digest, x *index) (given boo
 		return false, failed(err)
 	}
 	step("tree: renamed")
-	s.unflushed = true
 	err = s.flushNames()
 	step("tree: published")
 	s.loaded.published(layer, x)
@@ -353,9 +351,7 @@ func (s *Store) giveName(folder string, layer digest.Digest) (held *tree, aside 
 // flushNames makes the names in trees/ durable: no state may name a tree that a power
 // cut could take away, nor may what had its name be removed.
 func (s *Store) flushNames() error {
-	if !s.unflushed {
-		return nil
-	}
+	s.unflushed = true
 	if err := syncPath(filepath.Join(s.dir, treesFolder)); err != nil {
 		return spaceError(err)
 	}

@@ -38,8 +38,10 @@ func (s *Store) Add(r Release) error {
 	if !s.HasTree(r.Layer) {
 		return fmt.Errorf("add release %s (%s): its tree %s: %w", r.Tag, r.Manifest, r.Layer, ErrNotHeld)
 	}
-	if err := s.flushNames(); err != nil {
-		return fmt.Errorf("add release %s (%s): %w", r.Tag, r.Manifest, err)
+	if s.unflushed {
+		if err := s.flushNames(); err != nil {
+			return fmt.Errorf("add release %s (%s): %w", r.Tag, r.Manifest, err)
+		}
 	}
 	next := s.state.Load().clone()
 	for _, o := range next.Releases {
@@ -146,6 +148,13 @@ func (s *Store) servesDesired(st *state) bool {
 		return len(want) == 0
 	}
 	return v.isOf(want) && st.expects(v) // or else it stands in, and is now what is wanted
+}
+
+// Follows says whether what is served is what following leads to, and is not held where
+// it is.
+func (s *Store) Follows() bool {
+	st, v := s.state.Load(), s.current.Load()
+	return st.Pin == nil && v != nil && v.isOf(s.desired(st))
 }
 
 // ServePinned goes back to the pinned view, where another one stands in for it because

@@ -46,10 +46,7 @@ func (s *pass) pinNotice() []Notice {
 	if pin == nil {
 		return nil
 	}
-	return []Notice{{
-		What: fmt.Sprintf("the served view is held at %s since %s: %s", pin.View, pin.Since.UTC().Format("2006-01-02T15:04:05Z"), pin.Reason),
-		Cure: "`specman unpin` goes back to following",
-	}}
+	return []Notice{{What: pin.Notice(), Cure: "`specman unpin` goes back to following"}}
 }
 
 // viewNotices are those that the served view itself gives rise to.

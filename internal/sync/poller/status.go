@@ -85,18 +85,8 @@ func (p *Poller) Status() Status {
 	p.mu.Lock()
 	st := p.status // its slices are replaced, never changed
 	p.mu.Unlock()
-	st.Current = st.Current && p.servesDesired()
+	st.Current = st.Current && p.Store.Follows()
 	return st
-}
-
-// servesDesired says whether what is served is what following leads to.
-func (p *Poller) servesDesired() bool {
-	v := p.Store.Acquire()
-	if v == nil {
-		return false
-	}
-	defer v.Close()
-	return p.Store.Pinned() == nil && v.ID() == p.Store.Desired().ID
 }
 
 func (p *Poller) setNext(at time.Time, backedOff bool) {
