@@ -1,6 +1,7 @@
 # The image: one static program, CA certificates and time zones on an empty file
 # system, for a uid that is not root. There is no shell and nothing to write to but
-# /var/lib/specman. The same commit makes the same files, byte for byte.
+# /var/lib/specman. The same commit and the same BUILD_IMAGE make the same files, byte
+# for byte.
 #
 # BUILD_IMAGE must hold Go 1.26 and CA certificates. Where docker.io cannot be
 # reached, name a copy in a registry of your own.

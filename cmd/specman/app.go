@@ -48,6 +48,7 @@ func (a *app) loadConfig() (*config.Loaded, error) {
 		DefaultFile:      config.DefaultFile,
 		ValidateSelector: validateSelector,
 		ValidateSource:   validateSource,
+		ValidateWebhook:  validateWebhook,
 	})
 }
 
@@ -68,6 +69,11 @@ func validateSource(s config.Source) error {
 	}
 	_, err := oci.Open(connection(&s, nil, nil)) // no logger: who uses the source hears its warnings
 	return err
+}
+
+// validateWebhook refuses what nobody would be told by.
+func validateWebhook(string) error {
+	return errors.New("is not supported: this version tells nobody of swaps; take it out, and poll /api/v1/status or the metric specman_view_info instead")
 }
 
 // logger gives the logger that the configuration asks for, made once. It writes to

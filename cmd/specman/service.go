@@ -49,9 +49,6 @@ func newService(app *app) (*service, error) {
 	if err != nil {
 		return nil, err
 	}
-	if loaded.Config.Webhook.URL != "" {
-		return nil, usageError{withCure(errors.New("webhook.url: this version does not tell anybody of swaps yet"), "take webhook.url out; poll /api/v1/status or the metric specman_view_info instead")}
-	}
 	return &service{app: app, cfg: &loaded.Config, log: log}, nil
 }
 

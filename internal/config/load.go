@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 )
@@ -17,9 +18,10 @@ type LoadOptions struct {
 	// ValidateSelector refuses a selector, and ValidateSource a source whose values
 	// are good each, but not together, or not for the registry's client. Their
 	// errors say what is allowed and hold no secret; errors.Join makes several
-	// mistakes. nil: not checked.
+	// mistakes. ValidateWebhook refuses a URL that is one. nil: not checked.
 	ValidateSelector func(string) error
 	ValidateSource   func(Source) error
+	ValidateWebhook  func(url string) error
 }
 
 // Loaded is the configuration and how it came to be.
@@ -60,12 +62,16 @@ func Load(opts LoadOptions) (*Loaded, error) {
 	return loaded, nil
 }
 
-// keys is the table with the caller's check in it.
+// keys is the table with the caller's checks in it.
 func (o LoadOptions) keys() []Key {
 	keys := Keys()
 	for i := range keys {
-		if keys[i].Name == "source.select" {
-			keys[i].check = o.ValidateSelector
+		switch k := &keys[i]; {
+		case k.Name == "source.select":
+			k.check = o.ValidateSelector
+		case k.Name == "webhook.url" && o.ValidateWebhook != nil:
+			isURL := k.check
+			k.check = func(url string) error { return cmp.Or(isURL(url), o.ValidateWebhook(url)) }
 		}
 	}
 	return keys

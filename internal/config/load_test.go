@@ -36,6 +36,12 @@ func (g given) load(t *testing.T) (*Loaded, error) {
 			}
 			return nil
 		},
+		ValidateWebhook: func(url string) error {
+			if strings.HasSuffix(url, "/wrong") {
+				return errors.New("nobody is there")
+			}
+			return nil
+		},
 	}
 	require.NoError(t, set.Parse(g.flags))
 	if g.file != "" {

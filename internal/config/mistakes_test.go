@@ -144,6 +144,7 @@ func TestImpossibleValues(t *testing.T) {
 		{"source.auth.provider", "gcr", `"gcr" is not allowed; allowed is one of auto, anonymous, basic, docker, ecr`},
 		{"source.repository", "u:p@a.example.com/b", "holds an @; write host[:port]/path, give user and password in source.auth.*, and a digest in source.select"},
 		{"webhook.url", "example.com/x", "is no URL; allowed is http://… or https://…"},
+		{"webhook.url", "https://example.com/wrong", "nobody is there"},
 		{"webhook.url", "ftp://example.com/x", "is no URL; allowed is http://… or https://…"},
 		{"log.level", "warning", `"warning" is not allowed; allowed is one of debug, info, warn, error`},
 		{"log.format", strings.Repeat("x", 100), `"` + strings.Repeat("x", 80) + `…" is not allowed; allowed is one of text, json`},

@@ -98,13 +98,13 @@ func authKeys() []Key {
 func verifyKeys() []Key {
 	return []Key{
 		{Name: "source.verify.cosign.keys", Kind: List, Reads: true,
-			Help: "Cosign public keys, any of which must have signed the manifest. Each is the path of a PEM file or the PEM block itself. What is not verified is never served; empty: not asked for."},
+			Help: "Cosign public keys, any of which must have signed the manifest. Each is the path of a PEM file or the PEM block itself. What is not verified is never served; empty: not asked for. Not in this version, which refuses it."},
 		{Name: "source.verify.notation.trustStore", Kind: Text, Reads: true,
-			Help: "Folder of Notation's trust store (x509/ca/NAME/…). Set it together with source.verify.notation.trustPolicy."},
+			Help: "Folder of Notation's trust store (x509/ca/NAME/…). Set it together with source.verify.notation.trustPolicy. Not in this version, which refuses it."},
 		{Name: "source.verify.notation.trustPolicy", Kind: Text, Reads: true,
-			Help: "Notation's trustpolicy.json. Set it together with source.verify.notation.trustStore."},
+			Help: "Notation's trustpolicy.json. Set it together with source.verify.notation.trustStore. Not in this version, which refuses it."},
 		{Name: "source.verify.strict", Kind: Bool, Default: "false",
-			Help: "What to do when a changed policy refuses a release that is served. false keeps serving it and reports it, true stops serving it."},
+			Help: "What to do when a changed policy refuses a release that is served. false keeps serving it and reports it, true stops serving it. Not in this version, which refuses true."},
 	}
 }
 
@@ -179,7 +179,7 @@ func opsKeys() []Key {
 		{Name: "control.socket", Kind: Text, computed: "<store.dir>/control.sock",
 			Help: "Unix socket (mode 0600) through which commands such as `specman status` talk to the running service. Empty: control.sock in store.dir."},
 		{Name: "webhook.url", Kind: Text, check: checkURL,
-			Help: "URL to which each swap of the view is POSTed, at least once. Only its scheme and host are ever printed."},
+			Help: "URL to which each swap of the view is POSTed, at least once. Only its scheme and host are ever printed. Not in this version, which refuses it."},
 		{Name: "webhook.secretFile", Kind: Text, Reads: true,
 			Help: "File with the key that signs what is sent to webhook.url. None: it is sent without a signature."},
 	}

@@ -1,6 +1,7 @@
 package httpserve
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -14,10 +15,11 @@ import (
 	"log/slog"
 	"math/big"
 	"net"
-	"os"
 	"path/filepath"
 	"slices"
 	"time"
+
+	"github.com/specman/specman/internal/atomicfile"
 )
 
 // The self-made certificate lasts long, because each renewal asks everyone who
@@ -58,10 +60,7 @@ func (m *selfMade) get(now time.Time) (*tls.Certificate, error) {
 	}
 	m.log.Info("made a self-signed certificate", "hosts", m.hosts, "notAfter", pair.Leaf.NotAfter, "file", m.path("tls.crt"))
 	// A crash in between leaves a pair that does not fit, which is made anew.
-	err = os.MkdirAll(m.dir, 0o755)
-	if err == nil {
-		err = errors.Join(replaceFile(m.path("tls.key"), keyPEM, 0o600), replaceFile(m.path("tls.crt"), certPEM, 0o644))
-	}
+	err = errors.Join(atomicfile.Write(m.path("tls.key"), bytes.NewReader(keyPEM), 0o600), atomicfile.Write(m.path("tls.crt"), bytes.NewReader(certPEM), 0o644))
 	if err != nil {
 		m.log.Warn("cannot keep the self-made certificate: the next start makes another", "error", err)
 	}
@@ -124,21 +123,4 @@ func (m *selfMade) create(now time.Time) (certPEM, keyPEM []byte, err error) {
 	}
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
 		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}), nil
-}
-
-// replaceFile puts content in place of a file in one step, durably.
-func replaceFile(path string, content []byte, mode fs.FileMode) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(content)
-	err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		_ = os.Remove(f.Name()) // the error before it says what is wrong
-	}
-	return err
 }

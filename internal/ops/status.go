@@ -11,8 +11,6 @@ import (
 	"github.com/specman/specman/internal/sync/poller"
 )
 
-const readOnlyCure = "look at the node's disk (dmesg), make the volume writable, and restart the service"
-
 // maxStatusHistory is how many of the views that were served a status lists.
 const maxStatusHistory = 20
 
@@ -78,7 +76,7 @@ func StatusOf(p *store.Snapshot) Status {
 		st.Notices = append(st.Notices, Notice{What: err.Error(), Cure: "look at the volume of store.dir"})
 	}
 	if st.Store.ReadOnly {
-		st.Notices = append(st.Notices, Notice{What: "the volume of store.dir is read-only: what is held is served, and nothing new can be stored", Cure: readOnlyCure})
+		st.Notices = append(st.Notices, Notice{What: "the volume of store.dir is read-only: what is held is served, and nothing new can be stored", Cure: store.ReadOnlyCure})
 	}
 	served := servedPlace(p)
 	for n, h := range p.History[:min(len(p.History), maxStatusHistory)] {

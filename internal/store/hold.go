@@ -17,6 +17,9 @@ var (
 	// ErrNeverOnTop is wrapped where a release is held but no held view has it
 	// on top: it can only be served alone.
 	ErrNeverOnTop = errors.New("no earlier view has it on top")
+	// ErrAmbiguous is wrapped where a tag names releases of several sources, and
+	// which of them is meant is not to be guessed.
+	ErrAmbiguous = errors.New("it names several releases; give a digest")
 )
 
 // Target finds the view to which a rollback or pin would go: by id, or by the
@@ -50,7 +53,7 @@ func (s *Store) Target(version string, alone bool) (ViewRecord, error) {
 			return h, nil
 		}
 	}
-	r := s.tagged(st, version)
+	r := s.named(st, version)
 	switch {
 	case r == nil && there:
 		return ViewRecord{}, fmt.Errorf("%s: %w", version, ErrAlreadyThere)
@@ -146,20 +149,25 @@ func (s *Store) AcquireRecord(r ViewRecord) (*View, error) { return s.buildView(
 // Forget takes a release out of what its source contributes, and has its
 // digest neither followed nor fetched until Unforget. The last release that is
 // served cannot be forgotten; one of a pinned view is served until Unpin. By is who
-// asked for it, for the history.
+// asked for it, for the history. The error wraps ErrNotHeld, or ErrAmbiguous where
+// several sources follow other releases under the tag.
 func (s *Store) Forget(version, by string) (Release, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st := s.state.Load()
-	r := s.tagged(st, version)
+	r := s.named(st, version)
 	if r == nil {
 		return Release{}, fmt.Errorf("release %q: %w", version, ErrNotHeld)
 	}
-	next := st.clone()
-	if next.Following == nil {
-		next.Following = make(map[string][]Contribution)
+	for _, k := range s.desired(st) {
+		if k.is(version) && k.Manifest != r.Manifest {
+			return Release{}, fmt.Errorf("forget %s: %w: %s of source %s, %s of source %s", version, ErrAmbiguous, r.Manifest, r.Source, k.Manifest, k.Source)
+		}
 	}
-	next.Following[r.Source] = slices.DeleteFunc(slices.Clone(next.Following[r.Source]), func(c Contribution) bool { return c.Manifest == r.Manifest })
+	next := st.clone()
+	for source, contributes := range next.Following {
+		next.Following[source] = slices.DeleteFunc(slices.Clone(contributes), func(c Contribution) bool { return c.Manifest == r.Manifest })
+	}
 	if len(s.desired(next)) == 0 && next.Pin == nil {
 		return Release{}, fmt.Errorf("forget %s (%s): it is all that is served; push another release first", r.Tag, r.Manifest)
 	}

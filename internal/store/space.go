@@ -113,6 +113,9 @@ func spaceError(err error) error {
 	return err
 }
 
+// ReadOnlyCure tells people what to do about a volume on which nothing can be written.
+const ReadOnlyCure = "look at the node's disk (dmesg), make the volume writable, and restart the service"
+
 // spareBytes is the size of a file that is given up when the volume is so full
 // that not even the state could be written: to roll back, to pin and to keep
 // the history must go on working then.

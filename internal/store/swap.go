@@ -341,21 +341,30 @@ func (v *View) date(now time.Time, before *View) {
 	}
 }
 
-// tagged finds the release that a tag, or a manifest digest, names: one that is
-// followed, else the one that was fetched last.
-func (s *Store) tagged(st *state, version string) *Release {
+// named finds the release that a tag, or a manifest digest, names: of what is followed
+// the one nearest the top, else of what is served, else the one that was fetched last.
+func (s *Store) named(st *state, version string) *Release {
+	keys := s.desired(st)
+	if st.View != nil {
+		keys = append(keys, st.View.Releases...)
+	}
+	for _, k := range keys {
+		if k.is(version) {
+			if r := st.release(k); r != nil {
+				return r
+			}
+		}
+	}
 	var found *Release
 	for n := range st.Releases {
-		r := &st.Releases[n]
-		if r.Tag != version && r.Manifest != digest.Digest(version) {
-			continue
-		}
-		if r.Demoted.IsZero() {
-			return r
-		}
-		if found == nil || r.Fetched.After(found.Fetched) {
+		if r := &st.Releases[n]; r.Key().is(version) && (found == nil || r.Fetched.After(found.Fetched)) {
 			found = r
 		}
 	}
 	return found
+}
+
+// is says whether a tag, or a manifest digest, names the release.
+func (k ReleaseKey) is(version string) bool {
+	return k.Tag == version || k.Manifest == digest.Digest(version)
 }

@@ -51,7 +51,7 @@ func (s *Store) AcquireVersion(version string) (*View, error) {
 	}
 	st := s.state.Load()
 	var keys []ReleaseKey
-	if r := s.tagged(st, version); r != nil {
+	if r := s.named(st, version); r != nil {
 		keys = []ReleaseKey{r.Key()}
 	} else if n := slices.IndexFunc(st.History, func(h ViewRecord) bool { return h.ID == version }); n >= 0 {
 		keys = st.History[n].Releases

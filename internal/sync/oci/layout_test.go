@@ -72,7 +72,7 @@ func TestLayout(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, json.Unmarshal(raw, &index))
 	assert.Len(t, index.Manifests, 3)
-	leftovers, err := filepath.Glob(filepath.Join(dir, "blobs", "sha256", ".push-*"))
+	leftovers, err := filepath.Glob(filepath.Join(dir, "blobs", "sha256", ".new-*"))
 	require.NoError(t, err)
 	assert.Empty(t, leftovers)
 }

@@ -14,6 +14,8 @@ import (
 	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sys/unix"
+
+	"github.com/specman/specman/internal/atomicfile"
 )
 
 // push stores an artifact in the folder, which it makes if needed. Blobs come
@@ -82,7 +84,7 @@ func (l *layout) store(desc ocispec.Descriptor, open func() (io.ReadCloser, erro
 	}
 	checked := newVerifier(content, desc, l.target(string(desc.Digest)), func(int) {})
 	defer checked.Close()
-	return replace(name, checked)
+	return atomicfile.Write(name, checked, 0o644)
 }
 
 // mark writes the file that says that this is a layout.
@@ -95,7 +97,7 @@ func (l *layout) mark() error {
 	if err != nil {
 		return err
 	}
-	return replace(name, bytes.NewReader(raw))
+	return atomicfile.Write(name, bytes.NewReader(raw), 0o644)
 }
 
 // tag points a tag at a manifest. What it pointed to stays in the index without
@@ -128,48 +130,5 @@ func (l *layout) tag(ctx context.Context, manifest ocispec.Descriptor, tag strin
 	if err != nil {
 		return err
 	}
-	return replace(filepath.Join(l.dir, ocispec.ImageIndexFile), bytes.NewReader(raw))
-}
-
-// replace gives content a name only when it is whole and on the disk.
-func replace(name string, content io.Reader) (err error) {
-	dir := filepath.Dir(name)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
-	temporary, err := os.CreateTemp(dir, ".push-*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			temporary.Close()
-			os.Remove(temporary.Name())
-		}
-	}()
-	if _, err := io.Copy(temporary, content); err != nil {
-		return err
-	}
-	if err := temporary.Chmod(0o644); err != nil {
-		return err
-	}
-	if err := temporary.Sync(); err != nil {
-		return err
-	}
-	if err := temporary.Close(); err != nil {
-		return err
-	}
-	if err := os.Rename(temporary.Name(), name); err != nil {
-		return err
-	}
-	return syncFolder(dir)
-}
-
-func syncFolder(dir string) error {
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	return f.Sync()
+	return atomicfile.Write(filepath.Join(l.dir, ocispec.ImageIndexFile), bytes.NewReader(raw), 0o644)
 }

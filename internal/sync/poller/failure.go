@@ -68,7 +68,7 @@ func fail(stage Stage, tag, digest string, err error) *Failure {
 		f.Cure = "enlarge the volume, or lower store.keep or store.minFree"
 	case errors.Is(err, syscall.EROFS):
 		f.Stage = StagePublish
-		f.Cure = "the volume of store.dir is read-only: look at the node's disk (dmesg), make it writable, and restart the service; what is held is served"
+		f.Cure = "the volume of store.dir is read-only, and what is held is served: " + store.ReadOnlyCure
 	case errors.As(err, &transport):
 		if stage == StageUnpack {
 			f.Stage = StageDownload

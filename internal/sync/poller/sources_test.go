@@ -164,7 +164,7 @@ func TestFailuresDoNotPushOutTheHistory(t *testing.T) {
 			r[name].sync()
 		}
 		if n%100 == 0 {
-			require.NoError(t, s.Note("start", "", fmt.Sprint(n)))
+			require.NoError(t, s.Note("note", "", fmt.Sprint(n)))
 		}
 	}
 	kinds := make(map[string]int)
@@ -172,5 +172,5 @@ func TestFailuresDoNotPushOutTheHistory(t *testing.T) {
 		kinds[e.Kind]++
 	}
 	assert.Equal(t, 2, kinds["swap"], "%v", kinds)
-	assert.Equal(t, 3, kinds["start"], "%v", kinds)
+	assert.Equal(t, 3, kinds["note"], "%v", kinds)
 }
