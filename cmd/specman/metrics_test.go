@@ -2,12 +2,15 @@ package main
 
 import (
 	"fmt"
+	"maps"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/specman/specman/internal/sync/poller"
 )
@@ -103,4 +106,35 @@ func TestMetricsOfWhatIsServed(t *testing.T) {
 	for _, found := range regexp.MustCompile(`# TYPE specman_(\S+)`).FindAllStringSubmatch(scrape, -1) {
 		assert.True(t, slices.Contains(known, found[1]), "%s is not in the table", found[1])
 	}
+}
+
+// metricsTable is the table of docs/metrics.md, made from what a scrape says.
+func metricsTable(scrape string) string {
+	var table strings.Builder
+	helps := regexp.MustCompile(`(?m)^# HELP (specman_\S+) (.*)\n# TYPE \S+ (\S+)\n`)
+	for _, m := range helps.FindAllStringSubmatch(scrape, -1) {
+		name, help, kind := m[1], m[2], m[3]
+		labels := make(map[string]bool)
+		for _, series := range regexp.MustCompile(`(?m)^`+name+`(?:_bucket)?\{(.*)\} `).FindAllStringSubmatch(scrape, -1) {
+			for _, label := range regexp.MustCompile(`(\w+)="`).FindAllStringSubmatch(series[1], -1) {
+				if label[1] != "le" {
+					labels["`"+label[1]+"`"] = true
+				}
+			}
+		}
+		fmt.Fprintf(&table, "| `%s` | %s | %s | %s |\n", name, kind, strings.Join(slices.Sorted(maps.Keys(labels)), ", "), help)
+	}
+	return table.String()
+}
+
+func TestTheMetricsAreDocumented(t *testing.T) {
+	s := newSite(t)
+	s.push(exampleTree(t), "4.5.13")
+	service := startService(t, s.flags()...)
+	service.ready()
+	service.get("/") // so that there is an answer to count
+	_, scrape := service.get("/metrics")
+	page, err := os.ReadFile("../../docs/metrics.md")
+	require.NoError(t, err)
+	assert.Contains(t, string(page), metricsTable(scrape), "the table is this")
 }
