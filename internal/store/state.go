@@ -50,6 +50,9 @@ type Contribution struct {
 	Tag      string        `json:"tag"`
 	Manifest digest.Digest `json:"manifest"`
 	Reason   string        `json:"reason"` // of its rank, for people
+	// Lost says that its tree was lost and may be had again: it is no part of the view
+	// until then, and yet not given up.
+	Lost bool `json:"lost,omitempty"`
 }
 
 // ViewRecord names a view that is or was served.

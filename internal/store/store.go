@@ -155,6 +155,13 @@ func (s *Store) recover() error {
 	}
 	s.state.Store(st)
 	s.loadView(st)
+	for source, contributes := range st.Following {
+		for _, c := range contributes {
+			if r := st.release(ReleaseKey{source, c.Tag, c.Manifest}); c.Lost && r != nil {
+				s.harmed(r.Layer)
+			}
+		}
+	}
 	return s.markStart()
 }
 

@@ -121,7 +121,7 @@ func (s *Store) desired(st *state) []ReleaseKey {
 			// A source that was taken out of the configuration for a while may have
 			// lost releases.
 			k := ReleaseKey{source, c.Tag, c.Manifest}
-			if st.release(k) != nil {
+			if st.release(k) != nil && !c.Lost {
 				tags[c.Tag] = true
 				keys = append(keys, k)
 			}
@@ -260,10 +260,17 @@ func (s *state) record(v *View, now time.Time) {
 	s.View = &r
 }
 
-// inUse are the releases that are followed, pin or no pin, in the served view, or in the
-// one that should be served.
+// inUse are the releases that are followed, pin or no pin, lost or not, in the served
+// view, or in the one that should be served.
 func (s *Store) inUse(st *state, served *View) map[ReleaseKey]bool {
 	keys := s.desired(st)
+	for _, source := range s.options().Sources {
+		for _, c := range st.Following[source] {
+			if c.Lost {
+				keys = append(keys, ReleaseKey{source, c.Tag, c.Manifest})
+			}
+		}
+	}
 	if served != nil {
 		keys = append(keys, served.keys()...)
 	}

@@ -62,6 +62,11 @@ func cutTar(entries ...entry) []byte {
 	return b.Bytes()
 }
 
+// largePax is a header with an extended attribute of that many bytes.
+func largePax(size int) entry {
+	return entry{typ: 'x', name: "PaxHeaders/x", body: paxRecord("SCHILY.xattr.user.a", strings.Repeat("v", size))}
+}
+
 // paxRecord is "LENGTH KEY=VALUE\n", and LENGTH counts itself.
 func paxRecord(key, value string) string {
 	rest := fmt.Sprintf(" %s=%s\n", key, value)

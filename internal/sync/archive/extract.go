@@ -86,8 +86,8 @@ func (x *extractor) entries() error {
 		if end {
 			return nil
 		}
-		if x.stream.cutsName() {
-			return x.broken(refuse("", "the long name of the entry holds a NUL byte"))
+		if err := x.stream.checkLongNames(); err != nil {
+			return x.broken(err)
 		}
 		hdr, err := tr.Next()
 		if err != nil && !errors.Is(err, tar.ErrInsecurePath) { // names are checked here, whatever GODEBUG says

@@ -13,6 +13,21 @@ import (
 // maxOutput is how much of the command's output is kept for the reason.
 const maxOutput = 4 << 10
 
+// Startable returns why the command cannot be started, as far as that shows beforehand.
+func (r *Rules) Startable() error {
+	if len(r.Command) == 0 {
+		return nil
+	}
+	if _, err := exec.LookPath(r.Command[0]); err != nil {
+		return r.cannotStart(err)
+	}
+	return nil
+}
+
+func (r *Rules) cannotStart(err error) error {
+	return fmt.Errorf("gate.command %s cannot be started: %w", r.Command[0], err)
+}
+
 // command has the site's own program judge the tree. One that cannot be started has
 // judged nothing: then the error is no refusal.
 func (r *Rules) command(ctx context.Context, folder string) error {
@@ -28,7 +43,9 @@ func (r *Rules) command(ctx context.Context, folder string) error {
 	end := func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.Cancel = end
 	cmd.WaitDelay = time.Second // a child that keeps the pipe open must not hold the release
-	out, err := cmd.CombinedOutput()
+	var out lastOutput
+	cmd.Stdout, cmd.Stderr = &out, &out
+	err := cmd.Run()
 	if cmd.Process != nil {
 		_ = end()
 	}
@@ -36,17 +53,29 @@ func (r *Rules) command(ctx context.Context, folder string) error {
 		return ctx.Err()
 	}
 	if cmd.Process == nil && err != nil {
-		return fmt.Errorf("gate.command %s cannot be started: %w", r.Command[0], err)
+		return r.cannotStart(err)
 	}
 	if errors.Is(bounded.Err(), context.DeadlineExceeded) {
 		err = fmt.Errorf("it did not end within gate.timeout (%s)", r.Timeout)
 	}
+	if errors.Is(err, exec.ErrWaitDelay) && cmd.ProcessState.Success() {
+		err = nil // it let the release pass; what it started kept the pipe open
+	}
 	if err != nil {
 		err = fmt.Errorf("gate.command %s: %w", r.Command[0], err)
-		if said := strings.TrimSpace(string(out[max(0, len(out)-maxOutput):])); said != "" {
+		if said := strings.TrimSpace(string(out)); said != "" {
 			err = fmt.Errorf("%w: %s", err, said)
 		}
 		return &RefusedError{err}
 	}
 	return nil
+}
+
+// lastOutput keeps the last maxOutput bytes of what is written.
+type lastOutput []byte
+
+func (o *lastOutput) Write(p []byte) (int, error) {
+	kept := append(*o, p[max(0, len(p)-maxOutput):]...)
+	*o = append((*o)[:0], kept[max(0, len(kept)-maxOutput):]...)
+	return len(p), nil
 }

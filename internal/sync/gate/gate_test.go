@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -152,4 +153,30 @@ func TestLayersAreOfWhatIsFollowed(t *testing.T) {
 	newer := follow("default", "3.0.0")
 	assert.ElementsMatch(t, []digest.Digest{imported, newer}, Layers(st, all), "a pin does not last")
 	assert.Equal(t, []digest.Digest{newer}, Layers(st, func(k store.ReleaseKey) bool { return k.Source == "default" }))
+}
+
+// What a command has started may keep its pipe open: that is no judgement.
+func TestACommandThatLeavesAChild(t *testing.T) {
+	st := openStore(t)
+	tree, _ := staged(t, st, "a")
+	rules := Rules{Command: []string{"sh", "-c", "sleep 60 & exit 0"}, Timeout: time.Minute}
+	assert.NoError(t, rules.Judge(t.Context(), st, Candidate{Tree: tree}))
+	rules.Command[2] = "sleep 60 & echo no; exit 3"
+	assert.ErrorContains(t, rules.Judge(t.Context(), st, Candidate{Tree: tree}), "exit status 3: no")
+}
+
+func TestTheLastOutputIsKept(t *testing.T) {
+	var o lastOutput
+	var all []byte
+	for n := range 300 {
+		line := fmt.Appendf(nil, "%0*d\n", n*31%200+1, n)
+		all = append(all, line...)
+		_, err := o.Write(line)
+		require.NoError(t, err)
+		assert.Equal(t, string(all[max(0, len(all)-maxOutput):]), string(o))
+	}
+	_, err := o.Write(bytes.Repeat([]byte("x"), 3*maxOutput))
+	require.NoError(t, err)
+	assert.Len(t, o, maxOutput)
+	assert.Less(t, cap(o), 8*maxOutput, "no more than that is kept")
 }

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -223,10 +224,14 @@ func (r *remoteRepository) validReference(reference string) error {
 // heads remembers how far HEAD can be trusted, so that a registry that refuses
 // it, or answers it wrongly, is asked once per poll and not twice.
 type heads struct {
-	mu      sync.Mutex
-	refused bool
-	tags    map[string]*headRecord
+	mu           sync.Mutex
+	refusedUntil time.Time
+	tags         map[string]*headRecord
 }
+
+// headPause is how long HEAD is not tried again that was refused where GET was not: a
+// proxy may have been busy once, and a GET counts as a pull with some registries.
+const headPause = time.Hour
 
 type headRecord struct {
 	head     digest.Digest    // the last answer, until it is compared
@@ -238,13 +243,13 @@ func (h *heads) useless(reference string) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	record := h.tags[reference]
-	return h.refused || record != nil && record.distrust
+	return time.Now().Before(h.refusedUntil) || record != nil && record.distrust
 }
 
 func (h *heads) refuse() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.refused = true
+	h.refusedUntil = time.Now().Add(headPause)
 }
 
 func (h *heads) answered(reference string, dgst digest.Digest) {

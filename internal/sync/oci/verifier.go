@@ -34,8 +34,8 @@ func (v *verifier) Read(p []byte) (int, error) {
 		return 0, nil
 	}
 	// One byte more than the size is enough to know that a body is too long.
-	if room := v.desc.Size - v.read + 1; int64(len(p)) > room {
-		p = p[:room]
+	if left := v.desc.Size - v.read; int64(len(p))-1 > left {
+		p = p[:left+1]
 	}
 	n, err := v.body.Read(p)
 	v.read += int64(n)

@@ -25,12 +25,18 @@ func (s *pass) contribute() {
 	if len(order) == 0 && len(s.failures) > 0 {
 		return // what was contributed stays until something whole takes its place
 	}
-	if slices.ContainsFunc(s.follows, s.mayReturn) && s.serves() {
+	contributes := order
+	for _, f := range s.follows {
+		if s.mayReturn(f) {
+			contributes = append(contributes, store.Contribution{Tag: f.Reference, Manifest: f.lost.Manifest, Reason: "lost", Lost: true})
+		}
+	}
+	if len(contributes) > len(order) && (len(order) == 0 || s.serves()) {
 		// What stands in for it, or is pinned, is whole: a part of what is followed must
 		// not take its place because the registry, or the disk, has a bad moment.
 		return
 	}
-	swapped, err := s.Store.Follow(s.Name, order)
+	swapped, err := s.Store.Follow(s.Name, contributes)
 	if err != nil {
 		s.failed(fail(StagePublish, "", "", err))
 		return

@@ -48,6 +48,8 @@ type Failure struct {
 	refused bool
 	// quiet says that it is no fault yet: nothing was pushed so far.
 	quiet bool
+	// begun says that an answer came, and broke off.
+	begun bool
 }
 
 func (f *Failure) Error() string { return f.Reason }
@@ -98,13 +100,13 @@ func (f *Failure) endsSync() bool {
 	case oci.Unauthorized, oci.RateLimited, oci.Canceled:
 		return true
 	}
-	return f.retryAfter() > 0 || f.Stage == StageSpace
+	return f.retryAfter() > 0 && f.Stage != StageDownload || errors.Is(f.err, syscall.EROFS)
 }
 
-// unanswered says that no answer came. It may be this release alone that the
-// registry cannot give: only the next one tells.
+// unanswered says that no answer came, or that it was to come later. It may be this
+// release alone that the registry cannot give: only the next one tells.
 func (f *Failure) unanswered() bool {
-	return f.kind() == oci.Network || f.kind() == oci.TLS
+	return (f.kind() == oci.Network || f.kind() == oci.TLS || f.retryAfter() > 0) && !f.begun
 }
 
 // backsOff says that the fault is the registry's or the way's, so that polling

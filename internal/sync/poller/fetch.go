@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -19,7 +20,21 @@ import (
 // fetch gets the releases whose manifests were fetched, top of the view first. It
 // reports whether there is sense in asking for more.
 func (s *pass) fetch(ctx context.Context) (goOn bool) {
-	for _, r := range s.topFirst() {
+	order := s.topFirst()
+	// What brought no answer last time, and may have ended that sync, must not keep the
+	// others from being asked for.
+	slices.SortStableFunc(order, func(a, b ranked) int {
+		switch {
+		case s.stumbled[a.registry] == s.stumbled[b.registry]:
+			return 0
+		case s.stumbled[b.registry]:
+			return -1
+		}
+		return 1
+	})
+	stumbled := make(map[digest.Digest]bool)
+	defer func() { s.stumbled = stumbled }()
+	for _, r := range order {
 		f := r.follow
 		if s.settled(f) {
 			continue // another tag of the same manifest was refused meanwhile
@@ -31,6 +46,9 @@ func (s *pass) fetch(ctx context.Context) (goOn bool) {
 			f.failure = failure
 			if failure.refused {
 				s.refuse(f, failure)
+			}
+			if failure.unanswered() {
+				stumbled[f.registry] = true
 			}
 			if !s.failed(failure) {
 				return false
@@ -119,6 +137,9 @@ func (s *pass) unpack(ctx context.Context, f *follow, layer ocispec.Descriptor, 
 	failed := func(stage Stage, err error) *Failure {
 		return fail(stage, f.Reference, r.Manifest.String(), err)
 	}
+	if err := s.Gate.Startable(); err != nil {
+		return s.gateFailure(f, err)
+	}
 	if err := s.makeSpace(f, layer); err != nil {
 		return failed(StageSpace, err)
 	}
@@ -133,7 +154,9 @@ func (s *pass) unpack(ctx context.Context, f *follow, layer ocispec.Descriptor, 
 		s.learnNeed(layer, err)
 	}
 	if err != nil {
-		return failed(stage, err)
+		failure := failed(stage, err)
+		failure.begun = stage == StageUnpack
+		return failure
 	}
 	staging := tree.Staging
 	defer staging.Discard()

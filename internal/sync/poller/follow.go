@@ -51,19 +51,34 @@ func (s *pass) contributed(c store.Contribution) (r, lost *store.Release) {
 // mayReturn says whether a follow lost what it contributed, and nothing says yet that
 // it is not to be had again.
 func (s *pass) mayReturn(f *follow) bool {
-	if f.lost == nil || f.release != nil || f.passedOver || f.refusal != nil || f.failure != nil && f.failure.lost() {
+	if f.lost == nil || f.release != nil {
 		return false
 	}
-	if !f.vanished {
-		return true
+	if f.registry != f.lost.Manifest { // mendHeld asks for its layer, whatever has become of the tag
+		if _, inVain := s.lost[f.lost.Layer]; !inVain && slices.Contains(s.Store.Harmed(), f.lost.Layer) {
+			return true
+		}
 	}
-	_, inVain := s.lost[f.lost.Layer] // mendHeld asks for the layer of what is damaged
-	return !inVain && slices.Contains(s.Store.Harmed(), f.lost.Layer)
+	return !f.vanished && f.refusal == nil && !f.forgotten && (f.failure == nil || !f.failure.lost())
+}
+
+// takeMended has what was lost contribute again where its tree is whole now. It reports
+// whether there is any.
+func (s *pass) takeMended() (any bool) {
+	for _, f := range s.follows {
+		if f.lost != nil && f.release == nil && s.Store.HasTree(f.lost.Layer) {
+			f.release, f.lost, any = f.lost, nil, true
+		}
+	}
+	return any
 }
 
 // refusalOf returns what is remembered against the registry's digest of a follow.
 func (s *pass) refusalOf(f *follow) *store.Refusal {
 	for _, r := range s.Store.Refusals(s.Name) {
+		if r.Stage == string(StageGate) && r.Tag != f.Reference {
+			continue // it was judged beside the others of that tag
+		}
 		// The policy is a digest to be made, and most manifests were never refused.
 		if r.Manifest == f.registry && r.Policy == s.policy(f.Named) {
 			return &r

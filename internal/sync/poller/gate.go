@@ -23,10 +23,13 @@ func (s *pass) gate(ctx context.Context, f *follow, layer digest.Digest, tree ga
 	if f.release != nil {
 		c.Last = f.release.Layer
 	}
-	err := s.Gate.Judge(ctx, s.Store, c)
-	if err == nil {
-		return nil
+	if err := s.Gate.Judge(ctx, s.Store, c); err != nil {
+		return s.gateFailure(f, err)
 	}
+	return nil
+}
+
+func (s *pass) gateFailure(f *follow, err error) *Failure {
 	failure := fail(StageGate, f.Reference, f.registry.String(), err)
 	var refused *gate.RefusedError
 	if failure.refused = errors.As(err, &refused); failure.refused {

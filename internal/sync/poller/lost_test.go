@@ -2,6 +2,7 @@ package poller
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/specman/specman/internal/store"
+	"github.com/specman/specman/internal/sync/oci"
 )
 
 func noRoute(string) error { return errors.New("no route to host") }
@@ -94,4 +96,60 @@ func TestAPassingFaultOfTheDiskTakesNothingAway(t *testing.T) {
 	_, err = s.Unpin("")
 	require.NoError(t, err)
 	r.serves(files{"low": "1", "top": "1"})
+}
+
+// A tag has moved to what is not to be had, so that its older digest is served. Then the
+// tree of that is lost, and fetched anew: it is served again, at once or whenever the
+// registry gives it.
+func TestWhatWasLostIsServedAgain(t *testing.T) {
+	bad := map[string]func(r *rig){
+		"refused": func(r *rig) { r.registry.pushBytes(r.T, "2.0.0", day(2), []byte("no archive")) },
+		"passed over": func(r *rig) {
+			r.registry.put(r.T, "2.0.0", &oci.Manifest{ConfigMediaType: "application/vnd.cncf.helm.config.v1+json"})
+		},
+		"vanished": func(r *rig) {
+			r.registry.remove("2.0.0")
+			r.registry.pushBytes(r.T, "0.9.0", day(2), []byte("no archive")) // or else there is no repository
+		},
+	}
+	for name, spoil := range bad {
+		for _, beside := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, another beside it: %t", name, beside), func(t *testing.T) {
+				dir := t.TempDir()
+				open := func() *store.Store {
+					s, err := store.Open(t.Context(), store.Options{Dir: dir, Keep: 3})
+					require.NoError(t, err)
+					t.Cleanup(func() { s.Close() })
+					return s
+				}
+				r := newRigOn(t, open(), newRegistry())
+				all := files{"top": "2"}
+				if beside {
+					r.registry.push(t, "1.0.0", day(1), files{"low": "1"})
+					all["low"] = "1"
+				}
+				r.registry.push(t, "2.0.0", day(1), files{"top": "2"})
+				r.sync()
+				spoil(r)
+				r.sync()
+				r.serves(all)
+				lost := treeOf(t, r.store, "2.0.0")
+				require.NoError(t, r.store.Close())
+				require.NoError(t, os.Remove(filepath.Join(lost, "index")))
+
+				r = newRigOn(t, open(), r.registry)
+				r.registry.failing(func(call string) error { return map[string]error{"blob": unavailable}[call] })
+				r.sync()
+				r.sync()
+				if beside {
+					r.serves(files{"low": "1"})
+				}
+				require.NoError(t, r.store.Close()) // that it was contributed outlives a restart
+				r = newRigOn(t, open(), r.registry)
+				r.registry.failing(nil)
+				r.sync()
+				r.serves(all)
+			})
+		}
+	}
 }

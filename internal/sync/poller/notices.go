@@ -31,6 +31,10 @@ func (s *pass) notices() []Notice {
 		case Forgotten:
 			add(false, "`specman sync --force` takes it back", "%s (%s) was taken out by `specman forget`", f.Reference, f.registry)
 		case Behind:
+			if f.passedOver {
+				add(false, "push an archive under the tag again, or `specman forget` what is served", "%s holds no archive any more, and its last content is served: %s", f.Reference, f.refusal.Reason)
+				continue
+			}
 			add(logged, "see the failure; it is tried again at each sync", "%s is served at an older digest than the registry's", f.Reference)
 		case Vanished:
 			add(logged, "push it again, or `specman forget` it", "%s has vanished from the registry; its last content is served", f.Reference)

@@ -36,6 +36,8 @@ type Poller struct {
 	seen  seen
 	needs map[digest.Digest]unpack.SpaceError // what layers need whose trees found the volume full
 	lost  map[digest.Digest]time.Time         // damaged layers that could not be fetched anew, and when to ask for them again
+	// stumbled are the manifests whose layer brought no answer when it was last asked for.
+	stumbled map[digest.Digest]bool
 
 	wake  chan struct{} // capacity 1: there are requests
 	ended chan struct{} // closed when Run has ended

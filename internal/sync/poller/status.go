@@ -116,6 +116,8 @@ func (s *pass) tell(st *Status) {
 
 func (f *follow) state() FollowState {
 	switch {
+	case f.passedOver && f.release != nil:
+		return Behind
 	case f.passedOver:
 		return PassedOver
 	case f.vanished && f.release != nil:

@@ -108,6 +108,9 @@ func (s *pass) run(ctx context.Context) {
 	s.contribute()
 	if goOn {
 		s.mendHeld(ctx) // last: what is new does not wait for it
+		if s.takeMended() {
+			s.contribute()
+		}
 		s.servePinned()
 	}
 }

@@ -1,0 +1,113 @@
+package poller
+
+import (
+	"testing"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/specman/specman/internal/sync/oci"
+	"github.com/specman/specman/internal/sync/oci/ocitest"
+)
+
+// Each release stands alone: one that cannot be had keeps the others from nothing.
+
+func TestAReleaseThatNoVolumeHasRoomFor(t *testing.T) {
+	r := newRig(t)
+	r.registry.push(t, "1.0.0", day(1), files{"a": "one"})
+	r.registry.put(t, "2.0.0", &oci.Manifest{ConfigMediaType: ocispec.MediaTypeEmptyJSON, Created: day(2), Layers: []ocispec.Descriptor{{
+		MediaType: ocispec.MediaTypeImageLayer, Digest: digest.FromString("x"), Size: 1 << 50,
+		Annotations: map[string]string{ocispec.AnnotationTitle: "manifests.tgz"},
+	}}})
+	o := r.sync()
+	require.Len(t, o.Failures, 1)
+	assert.Equal(t, StageSpace, o.Failures[0].Stage)
+	assert.Equal(t, Current, r.state("1.0.0"))
+	r.serves(files{"a": "one"})
+}
+
+// Two in a row that bring no answer end a sync: the registry may be down. The next one
+// asks for the others first.
+func TestReleasesThatBringNoAnswer(t *testing.T) {
+	atSite(t, func(s *site) {
+		s.run()
+		time.Sleep(time.Second)
+		for _, tag := range []string{"2.0.0", "3.0.0"} {
+			cut := s.push(tag, day(3), files{"a": "moved " + tag})
+			s.registry.Break(ocitest.Fault{Operation: ocitest.Blob, Answer: only(cut.Layer.Digest.String(), ocitest.HangUp())})
+		}
+		s.push("1.0.0", day(4), files{"b": "moved"})
+		time.Sleep(time.Hour)
+		s.serves(files{"b": "moved"})
+		assert.Equal(t, Current, s.state("1.0.0"))
+		assert.NotEqual(t, Current, s.state("3.0.0"))
+	})
+}
+
+// A proxy cuts large answers. A small release below two large ones can be had.
+func TestReleasesThatAreCutOff(t *testing.T) {
+	atSite(t, func(s *site) {
+		s.run()
+		time.Sleep(time.Second)
+		for _, tag := range []string{"2.0.0", "3.0.0"} {
+			large := s.push(tag, day(3), files{"a": "large " + tag, "noise": noise(1 << 20)})
+			for _, answer := range []ocitest.Answer{ocitest.Truncate(64 << 10), ocitest.NoRanges()} {
+				s.registry.Break(ocitest.Fault{Operation: ocitest.Blob, Answer: only(large.Layer.Digest.String(), answer)})
+			}
+		}
+		s.push("1.0.0", day(4), files{"b": "moved"})
+		time.Sleep(time.Hour)
+		s.serves(files{"b": "moved"})
+		assert.Equal(t, Current, s.state("1.0.0"))
+		assert.NotEqual(t, Current, s.state("3.0.0"))
+	})
+}
+
+// The storage of one blob is being mended: 503 and Retry-After.
+func TestAReleaseThatIsToBeAskedForLater(t *testing.T) {
+	atSite(t, func(s *site) {
+		s.run()
+		time.Sleep(time.Second)
+		later := s.push("2.0.0", day(3), files{"a": "moved 2"})
+		s.registry.Break(ocitest.Fault{Operation: ocitest.Blob, Answer: only(later.Layer.Digest.String(), ocitest.Status(503, "UNAVAILABLE", "", "Retry-After", "30"))})
+		s.push("1.0.0", day(4), files{"b": "moved"})
+		time.Sleep(10 * time.Minute)
+		s.serves(files{"b": "moved"})
+		assert.Equal(t, Current, s.state("1.0.0"))
+	})
+}
+
+// What the gate refused under one tag may be what was meant under another.
+func TestTheGateRefusesUnderOneTag(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.Gate.MaxVanishedPercent = 50 })
+	r.registry.push(t, "1.0.0", day(1), files{"a": "1", "b": "2", "c": "3"})
+	r.sync()
+	moved := r.registry.push(t, "1.0.0", day(2), files{"z": "1"})
+	r.sync()
+	require.Equal(t, Refused, r.state("1.0.0"))
+	r.registry.point("2.0.0", moved)
+	r.sync()
+	assert.Equal(t, Current, r.state("2.0.0"))
+	assert.Equal(t, Refused, r.state("1.0.0"))
+}
+
+// A chart is pushed over a tag that is served: what it had is served on, and that is told.
+func TestAServedTagBecomesAChart(t *testing.T) {
+	r := newRig(t)
+	r.registry.push(t, "1.0.0", day(1), files{"a": "one"})
+	r.registry.push(t, "2.0.0", day(1), files{"b": "two"})
+	r.sync()
+	r.registry.put(t, "2.0.0", &oci.Manifest{ConfigMediaType: "application/vnd.cncf.helm.config.v1+json"})
+	for range 2 {
+		r.sync()
+		r.serves(files{"a": "one", "b": "two"})
+		assert.Equal(t, Behind, r.state("2.0.0"))
+		st := r.poller.Status()
+		assert.False(t, st.Current)
+		require.Len(t, st.Notices, 1)
+		assert.Contains(t, st.Notices[0].What, "2.0.0 holds no archive any more, and its last content is served: ")
+	}
+}
