@@ -110,3 +110,55 @@ func TestDamageThatTheStartFindsIsCounted(t *testing.T) {
 	assert.Equal(t, one, served(t, s))
 	assert.Equal(t, 1.0, testutil.ToFloat64(s.metrics.integrity))
 }
+
+// Clocks are set while a process runs. A monotonic reading would hide that.
+func TestNoTimeOfTheStateIsMonotonic(t *testing.T) {
+	s := openStore(t, t.TempDir())
+	follow(t, s, hold(t, s, "1.0.0", content{"f": "1"}))
+	follow(t, s, hold(t, s, "2.0.0", content{"f": "2"}))
+	pin(t, s, "")
+	st := s.state.Load()
+	for _, at := range []time.Time{st.HighWater, st.Releases[0].Fetched, st.Releases[1].Fetched, s.started} {
+		assert.True(t, at == at.Round(0), "%v", at)
+	}
+}
+
+// What went out of use last is kept, though the clock was ahead before.
+func TestKeepAfterAClockThatWasAhead(t *testing.T) {
+	dir := t.TempDir()
+	options := func(o *Options) { o.Keep, o.Grace = 1, time.Minute }
+	s := openStore(t, dir, options)
+	follow(t, s, hold(t, s, "0.0.0", content{"f": "1"}))
+	follow(t, s, hold(t, s, "0.0.0", content{"f": "2"})) // 1 goes out of use
+	require.NoError(t, s.Close())
+	setClock(t, dir, -50*time.Minute)
+	s = openStore(t, dir, options)
+	follow(t, s, hold(t, s, "0.0.0", content{"f": "3"})) // 2 goes out of use
+	require.NoError(t, s.Close())
+	setClock(t, dir, time.Hour)
+	s = openStore(t, dir, options)
+	garbage, err := s.GC(false)
+	require.NoError(t, err)
+	require.Len(t, garbage.Releases, 1)
+	assert.True(t, s.HasTree(layerFor(content{"f": "2"})), "the view before the served one")
+}
+
+// An import that a registry's release covers stays out of use when it is made again.
+func TestAddedAgainIsNotInUse(t *testing.T) {
+	s := openStore(t, t.TempDir())
+	imported, pulled := content{"f": "imported"}, content{"f": "pulled"}
+	require.NoError(t, stage(t, s, layerFor(imported), imported).Publish())
+	r := Release{Source: ImportSource, Tag: "0.0.0", Manifest: layerFor(imported), Layer: layerFor(imported)}
+	again := func() {
+		r.Fetched = time.Now()
+		require.NoError(t, s.Add(r))
+		_, err := s.Follow(ImportSource, []Contribution{{Tag: "0.0.0", Manifest: r.Manifest}})
+		require.NoError(t, err)
+	}
+	again()
+	follow(t, s, hold(t, s, "0.0.0", pulled))
+	again()
+	assert.Equal(t, pulled, served(t, s))
+	got, _ := s.Release(r.Key())
+	assert.False(t, got.Demoted.IsZero())
+}

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sys/unix"
@@ -22,7 +21,7 @@ import (
 const damageFile = "damaged"
 
 func (t *tree) readDamage(folder string) error {
-	data, err := os.ReadFile(filepath.Join(folder, damageFile))
+	data, err := readRegular(filepath.Join(folder, damageFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -123,7 +122,7 @@ func (s *Store) nameOf(layer digest.Digest) string {
 // called under mu.
 func (s *Store) tell(kind, format string, args ...any) {
 	next := s.state.Load().clone()
-	next.event(time.Now(), kind, "", format, args...)
+	next.event(wall(), kind, "", format, args...)
 	if err := s.save(next); err != nil {
 		s.log.Warn("The history cannot be written", "error", err)
 	}

@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -67,9 +69,7 @@ func TestDamageIsFoundAndNeverServed(t *testing.T) {
 	require.NoError(t, err, "who held the damaged one goes on reading it")
 	f.Close()
 	held.Close()
-	left, err := os.ReadDir(filepath.Join(dir, "staging"))
-	require.NoError(t, err)
-	assert.Empty(t, left)
+	emptied(t, dir)
 	assert.True(t, s.HasTree(layerFor(files)))
 }
 
@@ -205,4 +205,38 @@ func TestANoteOfDamageThatCannotBeRead(t *testing.T) {
 	s = openStore(t, dir)
 	assert.Equal(t, "bbb", servedFile(t, s, "b"))
 	assert.False(t, s.HasTree(layerFor(files)))
+}
+
+// What a check has found is not served while it goes on, nor after it was cut off.
+func TestDamageIsMarkedAsItIsFound(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir)
+	files := content{"aa": "first"}
+	for n := range 100 {
+		files[fmt.Sprintf("b%02d", n)] = "x"
+	}
+	follow(t, s, hold(t, s, "1.0.0", files))
+	rot(t, dir, files, "aa")
+	ctx, cancel := context.WithCancel(t.Context())
+	report, err := s.Verify(ctx, VerifyOptions{Progress: func(VerifyReport) {
+		v := s.Acquire()
+		defer v.Close()
+		e, _ := v.Lookup("aa")
+		_, err := v.Open(e)
+		assert.ErrorIs(t, err, ErrDamaged)
+		cancel()
+	}})
+	assert.ErrorIs(t, err, context.Canceled)
+	assert.Len(t, report.Damaged, 1)
+	assert.False(t, s.HasTree(layerFor(files)))
+}
+
+// emptied waits until nothing is left in staging: what was replaced goes with its last
+// reader, who does not wait for it.
+func emptied(t *testing.T, dir string) {
+	t.Helper()
+	assert.Eventually(t, func() bool {
+		left, err := os.ReadDir(filepath.Join(dir, stagingFolder))
+		return err == nil && len(left) == 0
+	}, 10*time.Second, time.Millisecond)
 }

@@ -1,14 +1,18 @@
 package store
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
+
+	"github.com/specman/specman/internal/atomicfile"
 )
 
 // syncfsTypes are the file systems whose syncfs(2) flushes everything and
@@ -67,6 +71,23 @@ func (f *flusher) flush() error {
 
 func (f *flusher) close() { f.folder.Close() }
 
+// readRegular is os.ReadFile of what is a file: who opens a pipe waits for ever.
+func readRegular(path string) ([]byte, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = &fs.PathError{Op: "read", Path: path, Err: errors.New("it is no regular file")}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return io.ReadAll(f)
+}
+
 // syncPath flushes one file or folder.
 func syncPath(path string) error {
 	f, err := os.Open(path)
@@ -106,7 +127,11 @@ func makeFolder(path string) error {
 // content is there, whole. What was there before stays as previous, if that is
 // not empty. What a crash leaves unfinished is in staging.
 func (s *Store) writeFileDurably(path, previous string, data []byte) error {
-	temp, err := os.CreateTemp(filepath.Join(s.dir, stagingFolder), filepath.Base(path)+"-*")
+	staging := filepath.Join(s.dir, stagingFolder)
+	temp, err := os.CreateTemp(staging, filepath.Base(path)+"-*")
+	if errors.Is(err, fs.ErrNotExist) && makeFolder(staging) == nil { // somebody has tidied up
+		temp, err = os.CreateTemp(staging, filepath.Base(path)+"-*")
+	}
 	if err != nil {
 		return err
 	}
@@ -129,8 +154,7 @@ func (s *Store) writeFileDurably(path, previous string, data []byte) error {
 }
 
 // keepAs gives a file a second name, replacing what had it, without a moment
-// in which neither is there. Where the file system can give none, what was previous
-// stays.
+// in which neither is there. On a full volume what was previous stays.
 func keepAs(path, previous string) error {
 	temp := previous + ".new"
 	os.Remove(temp)
@@ -138,8 +162,25 @@ func keepAs(path, previous string) error {
 	switch {
 	case err == nil:
 		return os.Rename(temp, previous)
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.EPERM), errors.Is(err, unix.ENOTSUP), errors.Is(err, unix.EMLINK),
-		errors.Is(err, unix.ENOSPC): // tmpfs counts a second name as an inode: better one state than no rollback
+	case cannotLink(err):
+		return copyAs(path, previous)
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
+		return nil // tmpfs counts a second name as an inode: better one state than no rollback
+	}
+	return err
+}
+
+// copyAs is keepAs for a file system that has no hard links.
+func copyAs(path, previous string) error {
+	data, err := readRegular(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	err = atomicfile.Write(previous, bytes.NewReader(data), 0o600)
+	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
 		return nil
 	}
 	return err

@@ -125,9 +125,7 @@ func TestADamagedTreeIsBackWhereItsSuccessorFails(t *testing.T) {
 
 	require.NoError(t, stage(t, s, layerFor(files), files).Publish())
 	assert.Equal(t, files, served(t, s))
-	left, err := os.ReadDir(filepath.Join(dir, stagingFolder))
-	require.NoError(t, err)
-	assert.Empty(t, left)
+	emptied(t, dir)
 }
 
 func servedFile(t *testing.T, s *Store, name string) string {

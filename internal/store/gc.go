@@ -23,34 +23,48 @@ type Garbage struct {
 // Options.Grace, and the trees that no release names. With dryRun it only
 // tells. A view that somebody reads keeps its trees.
 func (s *Store) GC(dryRun bool) (Garbage, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	now := time.Now()
-	releases := s.outOfUse(s.state.Load(), s.options().Keep, now)
-	if !dryRun {
-		return s.remove(releases, "removed", now)
+	if dryRun {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		releases := s.outOfUse(s.state.Load(), s.options().Keep, wall())
+		trees, err := s.unnamed(s.without(releases), true)
+		return Garbage{Releases: releases, Trees: trees}, err
 	}
-	trees, err := s.unnamed(s.without(releases), now, true)
-	return Garbage{Releases: releases, Trees: trees}, err
+	return s.remove("removed", func(now time.Time) []Release { return s.outOfUse(s.state.Load(), s.options().Keep, now) })
 }
 
-// remove takes releases out of the state, and then the trees that none names.
-func (s *Store) remove(releases []Release, why string, now time.Time) (Garbage, error) {
-	if s.closed {
-		return Garbage{}, errClosed
+// remove takes the releases that choose returns out of the state, and then the trees that
+// none names. The files go last, when others need not wait for it any more.
+func (s *Store) remove(why string, choose func(now time.Time) []Release) (Garbage, error) {
+	garbage, asides, err := s.takeOut(why, choose)
+	errs := []error{err}
+	for _, aside := range asides {
+		errs = append(errs, os.RemoveAll(aside))
 	}
+	return garbage, errors.Join(errs...)
+}
+
+// takeOut is remove; asides are the folders of trees, which have lost their names.
+func (s *Store) takeOut(why string, choose func(now time.Time) []Release) (garbage Garbage, asides []string, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return garbage, nil, errClosed
+	}
+	now := wall()
+	releases := choose(now)
 	next := s.without(releases)
-	trees, err := s.unnamed(next, now, false)
-	garbage := Garbage{Releases: releases}
+	trees, err := s.unnamed(next, false)
+	garbage.Releases = releases
 	if err != nil {
-		return garbage, err
+		return garbage, nil, err
 	}
 	if len(releases) > 0 {
 		for _, r := range releases {
 			next.event(now, "removed", r.Source, "%s %s (%s): out of use since %s", why, r.Tag, r.Manifest, r.Demoted.UTC().Format(time.RFC3339))
 		}
 		if err := s.save(next); err != nil {
-			return garbage, err
+			return garbage, nil, err
 		}
 	}
 	s.versions.drop()
@@ -62,15 +76,19 @@ func (s *Store) remove(releases []Release, why string, now time.Time) (Garbage, 
 		if s.loaded.inUse(layer) {
 			continue // by a slow reader; the next GC takes it
 		}
-		if err := s.putAside(layer); err != nil {
+		aside, err := s.putAside(layer)
+		if err != nil {
 			errs = append(errs, err)
 			continue
+		}
+		if aside != "" {
+			asides = append(asides, aside)
 		}
 		garbage.Trees = append(garbage.Trees, layer)
 		s.metrics.treeDeleted()
 	}
 	s.metrics.show(s)
-	return garbage, errors.Join(errs...)
+	return garbage, asides, errors.Join(errs...)
 }
 
 // without is the state less some releases.
@@ -108,8 +126,9 @@ func (s *Store) outOfUse(st *state, keep int, now time.Time) []Release {
 
 // unnamed are the trees on disk that no release of the state names. One that
 // was never seen in use before waits for the grace: it may be what a crash left
-// between its rename and the state, and the next sync will want it.
-func (s *Store) unnamed(st *state, now time.Time, dryRun bool) ([]digest.Digest, error) {
+// between its rename and the state, and the next sync will want it. Where the state
+// itself was lost, it waits for that sync.
+func (s *Store) unnamed(st *state, dryRun bool) ([]digest.Digest, error) {
 	named := make(map[digest.Digest]bool)
 	for _, r := range st.Releases {
 		named[r.Layer] = true
@@ -122,7 +141,9 @@ func (s *Store) unnamed(st *state, now time.Time, dryRun bool) ([]digest.Digest,
 	if err != nil {
 		return nil, err
 	}
+	awaiting := slices.ContainsFunc(s.options().Sources, func(source string) bool { return s.awaited[source] })
 	var out []digest.Digest
+	now := time.Now()
 	for _, layer := range layers {
 		if named[layer] {
 			delete(s.orphans, layer)
@@ -132,29 +153,29 @@ func (s *Store) unnamed(st *state, now time.Time, dryRun bool) ([]digest.Digest,
 		if !known && !dryRun {
 			s.orphans[layer] = now
 		}
-		if was[layer] || known && now.Sub(since) >= s.options().Grace {
+		if was[layer] || known && !awaiting && now.Sub(since) >= s.options().Grace {
 			out = append(out, layer)
 		}
 	}
 	return out, nil
 }
 
-// putAside moves a tree's folder into staging and removes it there, once nobody
-// reads it any more.
-func (s *Store) putAside(layer digest.Digest) error {
+// putAside moves a tree's folder into staging, and returns where it is to be removed
+// there, "" where somebody reads it still.
+func (s *Store) putAside(layer digest.Digest) (string, error) {
 	aside := s.newAside()
 	t, err := s.loaded.moved(layer, func() error { return os.Rename(treeFolder(s.dir, layer), aside) })
 	if err != nil {
-		return spaceError(err)
+		return "", spaceError(err)
 	}
 	step("gc: renamed")
 	delete(s.orphans, layer)
 	// A power cut must not undo the renaming and yet keep the removal. What is not
 	// removed now goes at the next start.
 	if err := s.flushNames(); err != nil {
-		return err
+		return "", err
 	}
-	return s.loaded.removeUnread(t, aside)
+	return s.loaded.unread(t, aside), nil
 }
 
 // newAside names a folder of staging that is not there. It is not made: on a volume

@@ -76,17 +76,28 @@ func (s *Store) before(st *state) (ViewRecord, error) {
 	if st.View == nil {
 		return ViewRecord{}, fmt.Errorf("nothing is served: no view before it is %w", ErrNotHeld)
 	}
+	forgotten := func(k ReleaseKey) bool { return slices.Contains(st.Forgotten, k.Manifest) }
 	for _, h := range st.History {
-		if h.Number < st.View.Number && h.ID != st.View.ID && s.holds(st, h) {
+		if h.Number < st.View.Number && h.ID != st.View.ID && s.holds(st, h) && !slices.ContainsFunc(h.Releases, forgotten) {
 			return h, nil
 		}
 	}
 	return ViewRecord{}, fmt.Errorf("there is no view before %s to go back to: %w", st.View.ID, ErrNotHeld)
 }
 
-// holds says whether all releases of a view are held.
+// holds says whether all releases of a view are held, with a tree each.
 func (s *Store) holds(st *state, h ViewRecord) bool {
-	return !slices.ContainsFunc(h.Releases, func(k ReleaseKey) bool { return st.release(k) == nil })
+	return !slices.ContainsFunc(h.Releases, func(k ReleaseKey) bool {
+		r := st.release(k)
+		if r == nil {
+			return true
+		}
+		t, err := s.loaded.take(r.Layer)
+		if err == nil {
+			s.loaded.give(t)
+		}
+		return err != nil && !passing(err)
+	})
 }
 
 // Hold serves a view that Target found and stays there: what sources contribute
@@ -97,7 +108,7 @@ func (s *Store) Hold(target ViewRecord, kind, reason string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	next := s.state.Load().clone()
-	now := time.Now()
+	now := wall()
 	next.Pin = &Pin{View: target.ID, Number: target.Number, Since: now.UTC(), Reason: reason}
 	next.event(now, kind, "", "%s: holding %s", reason, target.ID)
 	if _, err := s.serve(next, target.Releases); err != nil {
@@ -117,8 +128,11 @@ func (s *Store) Unpin(by string) (swapped bool, err error) {
 	if next.Pin == nil {
 		return false, errors.New("nothing is pinned")
 	}
-	next.event(time.Now(), "unpin", "", "following again%s; %s was held since %s", actor(by), next.Pin.View, next.Pin.Since.Format(time.RFC3339))
+	next.event(wall(), "unpin", "", "following again%s; %s was held since %s", actor(by), next.Pin.View, next.Pin.Since.Format(time.RFC3339))
 	next.Pin = nil
+	if v := s.current.Load(); v != nil && v.isOf(s.desired(next)) && len(next.History) > 0 && next.expects(v) && next.View.Number < next.History[0].Number {
+		next.record(v, wall()) // following leads here now: a step of its own, to which a later rollback goes
+	}
 	if swapped, err = s.serve(next, s.desired(next)); err != nil {
 		return false, fmt.Errorf("go back to following: %w", err)
 	}
@@ -174,7 +188,7 @@ func (s *Store) Forget(version, by string) (Release, error) {
 	next.Forgotten = append(next.Forgotten, r.Manifest)
 	slices.Sort(next.Forgotten)
 	next.Forgotten = slices.Compact(next.Forgotten)
-	next.event(time.Now(), "forget", r.Source, "forgot %s (%s)%s", r.Tag, r.Manifest, actor(by))
+	next.event(wall(), "forget", r.Source, "forgot %s (%s)%s", r.Tag, r.Manifest, actor(by))
 	var err error
 	if next.Pin != nil {
 		s.demote(next, s.current.Load())
@@ -220,7 +234,7 @@ func (s *Store) TakeBack(source string) ([]Release, error) {
 	}
 	for _, r := range back {
 		next.Forgotten = slices.DeleteFunc(next.Forgotten, func(d digest.Digest) bool { return d == r.Manifest })
-		next.event(time.Now(), "forget", r.Source, "took back %s (%s)", r.Tag, r.Manifest)
+		next.event(wall(), "forget", r.Source, "took back %s (%s)", r.Tag, r.Manifest)
 		has := slices.ContainsFunc(next.Following[r.Source], func(c Contribution) bool { return c.Tag == r.Tag })
 		if r.Source != ImportSource && !has {
 			next.Following[r.Source] = append(slices.Clone(next.Following[r.Source]), Contribution{Tag: r.Tag, Manifest: r.Manifest, Reason: "taken back"})

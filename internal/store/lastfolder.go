@@ -78,7 +78,7 @@ func (l *lastFolder) enter(path string) (descriptor, error) {
 
 // open opens a file for reading.
 func (l *lastFolder) open(root *os.Root, name string) (descriptor, error) {
-	return l.openFile(root, name, unix.O_RDONLY)
+	return l.openFile(root, name, unix.O_RDONLY|unix.O_NONBLOCK) // or a pipe in its place would hold the reader
 }
 
 // create makes a file that was not there, 0444 whatever the umask is.

@@ -92,8 +92,8 @@ func (l *loadedTrees) giveLocked(t *tree) {
 		delete(l.trees, t.layer)
 	}
 	if t.aside != "" {
-		// It lies in staging, so what cannot be removed now goes at the next start.
-		os.RemoveAll(t.aside)
+		// Nobody waits for it. It lies in staging, so what is left goes at the next start.
+		go os.RemoveAll(t.aside)
 	}
 }
 
@@ -112,19 +112,17 @@ func (l *loadedTrees) moved(layer digest.Digest, move func() error) (*tree, erro
 	return t, nil
 }
 
-// removeUnread removes what was the folder of a tree once nobody reads it any more. A
-// nil tree is one that nobody reads.
-func (l *loadedTrees) removeUnread(t *tree, aside string) error {
+// unread returns what was the folder of a tree, for the caller to remove, or "" where
+// somebody reads it still: then it goes with the last reader. A nil tree is one that
+// nobody reads.
+func (l *loadedTrees) unread(t *tree, aside string) string {
 	l.mu.Lock()
-	read := t != nil && t.users > 0
-	if read {
+	defer l.mu.Unlock()
+	if t != nil && t.users > 0 {
 		t.aside = aside
+		return ""
 	}
-	l.mu.Unlock()
-	if read {
-		return nil
-	}
-	return os.RemoveAll(aside)
+	return aside
 }
 
 // named says whether a held tree still is the one that its layer names.

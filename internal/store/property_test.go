@@ -140,8 +140,10 @@ func (m *model) follow(tags []string) {
 	}
 }
 
+// advance goes to what is followed. To go there from an older view is a step, too,
+// where it is the same: what was served in between is not what was served before it.
 func (m *model) advance() {
-	if len(m.history) > 0 && slices.Equal(m.history[m.at], m.follows) {
+	if len(m.history) > 0 && m.at == len(m.history)-1 && slices.Equal(m.history[m.at], m.follows) {
 		return
 	}
 	m.history = append(m.history, m.follows)

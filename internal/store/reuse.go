@@ -13,30 +13,46 @@ import (
 )
 
 // reuse finds content that a held tree already has on disk, so that files
-// which did not change between two releases are stored once. It holds the view
+// which did not change between two releases are stored once. It holds the views
 // whose files it offers until close. A nil reuse offers nothing.
 type reuse struct {
 	store   *Store
-	view    *View
+	views   []*View
 	bySum   map[[sha256.Size]byte]place
 	staging string // folder of the new tree, below the store's
 	asides  atomic.Int64
+	// linked is what was linked so far: inodes, and bytes as file systems count them.
+	linked, linkedBytes atomic.Int64
 }
 
-type place struct{ tree, rec int32 }
+type place struct {
+	tree *tree
+	rec  int32
+}
 
-// reusable offers the files of the served view to a staging folder.
+// reusable offers the files of the served view to a staging folder, and while that is
+// held back those of what is followed.
 func (s *Store) reusable(staging string) *reuse {
-	v := s.Acquire()
-	if v == nil {
+	r := &reuse{store: s, staging: staging}
+	if v := s.Acquire(); v != nil {
+		r.views = append(r.views, v)
+	}
+	if st := s.state.Load(); st.Pin != nil {
+		if v, err := s.buildView(s.desired(st)); err == nil {
+			r.views = append(r.views, v)
+		}
+	}
+	if len(r.views) == 0 {
 		return nil
 	}
-	r := &reuse{store: s, view: v, bySum: make(map[[sha256.Size]byte]place, v.files), staging: staging}
-	for n, t := range v.trees {
-		for rec := range t.records {
-			// A damaged file must not stand before a good one of the same content.
-			if k := &t.records[rec]; k.kind == File && k.size > 0 && !t.isDamaged(k.real) {
-				r.bySum[k.sum] = place{int32(n), k.real}
+	r.bySum = make(map[[sha256.Size]byte]place, r.views[0].files)
+	for _, v := range r.views {
+		for _, t := range v.trees {
+			for rec := range t.records {
+				// A damaged file must not stand before a good one of the same content.
+				if k := &t.records[rec]; k.kind == File && k.size > 0 && !t.isDamaged(k.real) {
+					r.bySum[k.sum] = place{t, k.real}
+				}
 			}
 		}
 	}
@@ -44,9 +60,18 @@ func (s *Store) reusable(staging string) *reuse {
 }
 
 func (r *reuse) close() {
-	if r != nil {
-		r.view.Close()
+	if r == nil {
+		return
 	}
+	for _, v := range r.views {
+		v.Close()
+	}
+}
+
+// links counts a file that was linked in place of being written.
+func (r *reuse) links(size int64) {
+	r.linked.Add(1)
+	r.linkedBytes.Add(onDisk(size))
 }
 
 // linkLarge replaces a file that is written already, because it is too large to
@@ -59,7 +84,10 @@ func (r *reuse) linkLarge(sum [sha256.Size]byte, name string) {
 	if !ok {
 		return
 	}
-	t := r.view.trees[at.tree]
+	t := at.tree
+	if info, err := t.root.Lstat(t.path(at.rec)); err != nil || !info.Mode().IsRegular() {
+		return // a link that somebody has put there would be linked
+	}
 	f, _, err := t.openFile(at.rec) // open would read it all, too
 	if err != nil {
 		return
@@ -69,10 +97,14 @@ func (r *reuse) linkLarge(sum [sha256.Size]byte, name string) {
 		return
 	}
 	aside := fmt.Sprintf("%s/aside-%d", r.staging, r.asides.Add(1)) // beside the files: it meets no name of the archive
-	if r.store.root.Link(treesFolder+"/"+treeName(t.layer)+"/files/"+t.path(at.rec), aside) == nil &&
-		r.store.root.Rename(aside, r.staging+"/files/"+name) != nil {
-		r.store.root.Remove(aside)
+	if r.store.root.Link(treesFolder+"/"+treeName(t.layer)+"/files/"+t.path(at.rec), aside) != nil {
+		return
 	}
+	if r.store.root.Rename(aside, r.staging+"/files/"+name) != nil {
+		r.store.root.Remove(aside)
+		return
+	}
+	r.links(t.records[at.rec].size)
 }
 
 // heldFiles links small files, for one goroutine.
@@ -93,7 +125,7 @@ func (h *heldFiles) link(sum [sha256.Size]byte, content []byte, root *os.Root, n
 	if !ok {
 		return false
 	}
-	t := h.view.trees[at.tree]
+	t := at.tree
 	if t.isDamaged(at.rec) {
 		return false // since bySum was made
 	}
@@ -106,7 +138,11 @@ func (h *heldFiles) link(sum [sha256.Size]byte, content []byte, root *os.Root, n
 		return false
 	}
 	to, base, err := into.of(root, name)
-	return err == nil && unix.Linkat(from, old, to, base, 0) == nil
+	if err != nil || unix.Linkat(from, old, to, base, 0) != nil {
+		return false
+	}
+	h.links(int64(len(content)))
+	return true
 }
 
 // same reports whether a held file has that content.

@@ -20,6 +20,7 @@ var ErrNoSpace = errors.New("not enough space in the store")
 type volume struct {
 	size, free int64 // bytes
 	inodes     int64 // free; negative where the file system does not count them
+	allInodes  int64
 	readOnly   bool
 }
 
@@ -28,7 +29,7 @@ func (s *Store) volume() (volume, error) {
 	if err := unix.Statfs(s.dir, &fs); err != nil {
 		return volume{}, fmt.Errorf("ask for the free space of %s: %w", s.dir, err)
 	}
-	v := volume{size: int64(fs.Blocks) * fs.Bsize, free: int64(fs.Bavail) * fs.Bsize, inodes: int64(fs.Ffree), readOnly: fs.Flags&unix.ST_RDONLY != 0}
+	v := volume{size: int64(fs.Blocks) * fs.Bsize, free: int64(fs.Bavail) * fs.Bsize, inodes: int64(fs.Ffree), allInodes: int64(fs.Files), readOnly: fs.Flags&unix.ST_RDONLY != 0}
 	if fs.Files == 0 { // btrfs and others make inodes as they need them
 		v.inodes = -1
 	}
@@ -60,6 +61,9 @@ func (s *Store) CheckSpace(bytes, files int64) error {
 	return nil
 }
 
+// onDisk is what file systems mostly take for that many bytes of a file.
+func onDisk(size int64) int64 { return (size + 4095) &^ 4095 }
+
 // plus adds two sizes that are not negative, the largest there is at most: one of them
 // may be what a registry says.
 func plus(a, b int64) int64 {
@@ -77,7 +81,7 @@ func (s *Store) MakeSpace(bytes, files int64) error {
 	if refusal == nil {
 		return nil
 	}
-	if v, err := s.volume(); err != nil || plus(bytes, s.options().MinFree) > v.size {
+	if v, err := s.volume(); err != nil || plus(bytes, s.options().MinFree) > v.size || v.inodes >= 0 && files > v.allInodes {
 		return errors.Join(refusal, err)
 	}
 	for errors.Is(refusal, ErrNoSpace) {
@@ -95,14 +99,14 @@ func (s *Store) MakeSpace(bytes, files int64) error {
 // removeOldest removes the release that is out of use for the longest, nil if
 // there is none that may go.
 func (s *Store) removeOldest() (*Release, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	out := s.outOfUse(s.state.Load(), 0, time.Now())
-	if len(out) == 0 {
-		return nil, nil
+	garbage, err := s.remove("removed to make space", func(now time.Time) []Release {
+		out := s.outOfUse(s.state.Load(), 0, now)
+		return out[:min(1, len(out))]
+	})
+	if len(garbage.Releases) == 0 {
+		return nil, err
 	}
-	_, err := s.remove(out[:1], "removed to make space", time.Now())
-	return &out[0], err
+	return &garbage.Releases[0], err
 }
 
 // spaceError makes a full disk recognisable by ErrNoSpace.
@@ -123,9 +127,11 @@ const spareBytes = 1 << 20
 
 func (s *Store) sparePath() string { return filepath.Join(s.dir, "spare") }
 
-// keepSpare makes the spare file, if there is room for it and it is not there.
+// keepSpare makes the spare file, if there is room for it and it is not there. What it
+// cannot make does no harm.
 func (s *Store) keepSpare() {
-	if _, err := os.Stat(s.sparePath()); err == nil || s.CheckSpace(spareBytes, 1) != nil {
+	var info unix.Stat_t
+	if unix.Stat(s.sparePath(), &info) == nil && info.Blocks*512 >= spareBytes || s.CheckSpace(spareBytes, 1) != nil {
 		return
 	}
 	f, err := os.OpenFile(s.sparePath(), os.O_CREATE|os.O_WRONLY, 0o600)
@@ -133,8 +139,9 @@ func (s *Store) keepSpare() {
 		return
 	}
 	defer f.Close()
-	// Where blocks cannot be set aside, an empty file does no harm.
-	_ = unix.Fallocate(int(f.Fd()), 0, 0, spareBytes)
+	if unix.Fallocate(int(f.Fd()), 0, 0, spareBytes) != nil { // as on ext2, and NFS before 4.2
+		_, _ = f.Write(make([]byte, spareBytes))
+	}
 }
 
 // giveUpSpare reports whether there was a spare file to give up.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -178,4 +179,49 @@ func TestRollbackWithoutAnInode(t *testing.T) {
 	assert.Equal(t, content{"f": "1"}, served(t, s))
 	require.NoError(t, s.Close())
 	assert.Equal(t, content{"f": "1"}, served(t, openStore(t, dir)))
+}
+
+// For more inodes than there are nothing is removed.
+func TestNoInodesAreMadeForTheImpossible(t *testing.T) {
+	s := openStore(t, smallVolume(t, "size=64m,nr_inodes=200"), func(o *Options) { o.Keep = 5 })
+	for n := range 4 {
+		follow(t, s, hold(t, s, "0.0.0", content{"f": fmt.Sprint(n)}))
+	}
+	assert.ErrorIs(t, s.MakeSpace(1, 100_000), ErrNoSpace)
+	assert.Len(t, s.Releases(), 4)
+}
+
+// To roll back works on a full volume that knows no fallocate, too.
+func TestRollbackOnAFullVolumeWithoutFallocate(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root can mount a volume of a given size")
+	}
+	image, dir := filepath.Join(t.TempDir(), "image"), t.TempDir()
+	require.NoError(t, os.WriteFile(image, nil, 0o600))
+	require.NoError(t, os.Truncate(image, 16<<20))
+	if out, err := exec.Command("sh", "-c", "mkfs.ext2 -q -m 0 -I 256 "+image+" && mount -o loop "+image+" "+dir).CombinedOutput(); err != nil {
+		t.Skipf("no ext2 on a loop device: %s", out)
+	}
+	t.Cleanup(func() { assert.NoError(t, exec.Command("umount", dir).Run()) })
+	s := openStore(t, dir)
+	follow(t, s, hold(t, s, "0.0.0", content{"f": "1"}))
+	follow(t, s, hold(t, s, "0.0.0", content{"f": "2"}))
+	fill(t, dir)
+	pin(t, s, "")
+	assert.Equal(t, content{"f": "1"}, served(t, s))
+	require.NoError(t, s.Close())
+}
+
+func TestTheStateBeforeIsKeptWithoutLinks(t *testing.T) {
+	dir := t.TempDir()
+	state, previous := filepath.Join(dir, "state.json"), filepath.Join(dir, "state.previous.json")
+	require.NoError(t, copyAs(state, previous), "there is none yet")
+	assert.NoFileExists(t, previous)
+	for _, text := range []string{"one", "two"} {
+		require.NoError(t, os.WriteFile(state, []byte(text), 0o600))
+		require.NoError(t, copyAs(state, previous))
+		data, err := os.ReadFile(previous)
+		require.NoError(t, err)
+		assert.Equal(t, text, string(data))
+	}
 }

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
+	"golang.org/x/sys/unix"
 )
 
 // Staging is a tree that is being unpacked. Its methods but Publish, Discard
@@ -25,6 +27,7 @@ type Staging struct {
 	index   *indexBuilder
 	sealed  *index
 	writers *writers
+	reuse   *reuse // nil: nothing is held that could be
 	flusher *flusher
 }
 
@@ -59,7 +62,8 @@ func (s *Store) NewStaging(layer digest.Digest) (*Staging, error) {
 		st.Discard()
 		return nil, fmt.Errorf("make a staging folder: %w", spaceError(err))
 	}
-	st.writers = startWriters(st.files, s.reusable(st.folder), s.checkReserve)
+	st.reuse = s.reusable(st.folder)
+	st.writers = startWriters(st.files, st.reuse, s.checkReserve)
 	return st, nil
 }
 
@@ -181,6 +185,31 @@ func (st *Staging) Open(name string) (*os.File, error) {
 		return nil, fmt.Errorf("open %q in the staged tree: %w", name, fs.ErrNotExist)
 	}
 	return st.files.Open(st.sealed.path(st.sealed.records[n].real))
+}
+
+// Shares says what of the tree needs no space of its own, because files that are held
+// already get another name: how many inodes, and bytes as file systems count them. It
+// goes on being told after Discard.
+func (st *Staging) Shares() (files, bytes int64) {
+	if st.reuse == nil {
+		return 0, 0
+	}
+	var fs unix.Statfs_t
+	if unix.Statfs(st.store.dir, &fs) == nil && fs.Type != unix.TMPFS_MAGIC { // where a name takes an inode, too
+		files = st.reuse.linked.Load()
+	}
+	return files, st.reuse.linkedBytes.Load()
+}
+
+// CountShared counts, for Shares, a file that does not come any more because the tree was
+// given up.
+func (st *Staging) CountShared(sum [sha256.Size]byte, size int64) {
+	if st.reuse == nil {
+		return
+	}
+	if _, held := st.reuse.bySum[sum]; held {
+		st.reuse.links(size)
+	}
 }
 
 // Folder is the path of the sealed tree's files.

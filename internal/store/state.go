@@ -112,6 +112,10 @@ func (s *state) clone() *state {
 	return &c
 }
 
+// wall is the time of day. What is kept, or compared with what is kept, must not have a
+// reading of the monotonic clock in it: that does not see when the clock is set.
+func wall() time.Time { return time.Now().Round(0) }
+
 func (s *state) release(key ReleaseKey) *Release {
 	for n := range s.Releases {
 		if s.Releases[n].Key() == key {

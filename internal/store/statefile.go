@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io/fs"
 	"math/bits"
-	"os"
 	"path/filepath"
 )
 
@@ -114,7 +113,7 @@ func readState(dir string) (st *state, damage error, err error) {
 }
 
 func readStateFile(path string) (*state, error) {
-	data, err := os.ReadFile(path)
+	data, err := readRegular(path)
 	if errors.Is(err, fs.ErrPermission) {
 		return nil, fmt.Errorf("read the store's state: %w: %s", err, whose(filepath.Dir(path), path))
 	}

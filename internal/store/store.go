@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -65,8 +66,11 @@ type Store struct {
 	mu      sync.Mutex // one change at a time
 	onSwap  []func(*View)
 	orphans map[digest.Digest]time.Time // trees that no release names, and since when that is known
-	claimed map[ReleaseKey]bool         // what a sync has got or found, until its source's next Follow
-	changed chan struct{}               // capacity 1: something for Housekeep to do
+	// awaited are sources that have brought nothing since a start that knew of no release.
+	// The trees that are there may be theirs: none is removed before.
+	awaited map[string]bool
+	claimed map[ReleaseKey]bool // what a sync has got or found, until its source's next Follow
+	changed chan struct{}       // capacity 1: something for Housekeep to do
 	closed  bool
 	// unflushed is set while trees/ has a name that could not be made durable.
 	unflushed bool
@@ -105,7 +109,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 			return nil, fmt.Errorf("open the store: %w: store.dir must be a folder that uid %d may write", err, os.Getuid())
 		}
 	}
-	s := &Store{dir: dir, log: opts.Logger, started: time.Now(), changed: make(chan struct{}, 1), orphans: make(map[digest.Digest]time.Time), claimed: make(map[ReleaseKey]bool)}
+	s := &Store{dir: dir, log: opts.Logger, started: wall(), changed: make(chan struct{}, 1), orphans: make(map[digest.Digest]time.Time), claimed: make(map[ReleaseKey]bool)}
 	s.opts.Store(&opts)
 	s.loaded.init(dir)
 	s.loaded.found = func(t *tree, rec int32) { s.markDamaged(t, rec) }
@@ -128,21 +132,9 @@ func (s *Store) recover() error {
 	if s.root, err = os.OpenRoot(s.dir); err != nil {
 		return err
 	}
-	left, err := os.ReadDir(filepath.Join(s.dir, stagingFolder))
+	leftovers, err := s.leftovers()
 	if err != nil {
 		return err
-	}
-	// What a process that was killed has renamed is there, but not for certain yet:
-	// a state must not name it, nor staging be emptied of what had its name before.
-	if err := s.flushNames(); err != nil {
-		s.log.Warn("cannot make certain what an earlier run left", "error", err)
-		left = nil
-	}
-	for _, e := range left {
-		// A leftover that cannot be removed harms nothing but space.
-		if err := os.RemoveAll(filepath.Join(s.dir, stagingFolder, e.Name())); err != nil {
-			s.log.Warn("cannot remove what an earlier run left", "error", err)
-		}
 	}
 	st, damage, err := readState(s.dir)
 	if err != nil {
@@ -162,7 +154,67 @@ func (s *Store) recover() error {
 			}
 		}
 	}
+	if len(st.Releases) == 0 {
+		s.awaited = make(map[string]bool)
+		for _, source := range s.options().Sources {
+			s.awaited[source] = true
+		}
+	}
+	s.empty(leftovers)
 	return s.markStart()
+}
+
+// leftovers are the names in staging, which a process that was killed has left. What it
+// had taken aside for another tree that never came gets its name back.
+func (s *Store) leftovers() ([]string, error) {
+	folder := filepath.Join(s.dir, stagingFolder)
+	if info, err := os.Lstat(folder); err != nil || !info.IsDir() {
+		return nil, errors.Join(err, fmt.Errorf("%s is no folder: it is emptied at each start, so it must not be a link", folder))
+	}
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		return nil, err
+	}
+	var left []string
+	for _, e := range entries {
+		path := filepath.Join(folder, e.Name())
+		if layer, ok := layerOf(strings.TrimPrefix(e.Name(), replacedPrefix)); ok {
+			final := treeFolder(s.dir, layer)
+			if _, err := os.Lstat(final); errors.Is(err, fs.ErrNotExist) && os.Rename(path, final) == nil {
+				continue
+			}
+		}
+		left = append(left, path)
+	}
+	// What that process has renamed is there, but not for certain yet: a state must not
+	// name it, nor staging be emptied of what had its name before.
+	if err := s.flushNames(); err != nil {
+		s.log.Warn("cannot make certain what an earlier run left", "error", err)
+		return nil, nil
+	}
+	return left, nil
+}
+
+// emptyPause is how long a start waits for the leftovers to be gone.
+const emptyPause = 200 * time.Millisecond
+
+// empty removes what an earlier run left. Serving does not wait for a large tree to be
+// removed, which can take a minute.
+func (s *Store) empty(leftovers []string) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for _, path := range leftovers {
+			// One that cannot be removed harms nothing but space.
+			if err := os.RemoveAll(path); err != nil {
+				s.log.Warn("cannot remove what an earlier run left", "error", err)
+			}
+		}
+	}()
+	select {
+	case <-done:
+	case <-time.After(emptyPause):
+	}
 }
 
 // loadView makes the newest whole view of the state the current one.
@@ -195,6 +247,13 @@ func (s *Store) loadView(st *state) {
 		}
 		s.current.Store(v)
 		return
+	}
+	if keys := s.desired(st); len(keys) > 0 {
+		if v, err := s.buildView(keys); err == nil {
+			s.log.Warn("serving what is followed until the damage is repaired", "view", v.id)
+			s.current.Store(v)
+			return
+		}
 	}
 	s.log.Error("no held view is whole; the next sync must bring one")
 }
@@ -286,15 +345,26 @@ func (s *Store) HasTree(layer digest.Digest) bool {
 // folder holds. After an error, given says whether the tree has its name all the same,
 // and is what is served and found.
 func (s *Store) publish(folder string, layer digest.Digest, x *index) (given bool, err error) {
+	given, unread, err := s.putInPlace(folder, layer, x)
+	if unread != "" { // nobody waits for that
+		err = errors.Join(err, os.RemoveAll(unread))
+	}
+	if err != nil {
+		err = fmt.Errorf("publish the tree of %s: %w", layer, spaceError(err))
+	}
+	return given, err
+}
+
+// putInPlace is publish; unread is the folder that the tree has replaced, to be removed.
+func (s *Store) putInPlace(folder string, layer digest.Digest, x *index) (given bool, unread string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	failed := func(err error) error { return fmt.Errorf("publish the tree of %s: %w", layer, spaceError(err)) }
 	if s.closed {
-		return false, failed(errClosed)
+		return false, "", errClosed
 	}
 	held, aside, err := s.giveName(folder, layer)
 	if err != nil {
-		return false, failed(err)
+		return false, "", err
 	}
 	step("tree: renamed")
 	err = s.flushNames()
@@ -307,16 +377,16 @@ func (s *Store) publish(folder string, layer digest.Digest, x *index) (given boo
 	s.mending.retry()
 	s.touched()
 	if aside != "" && err == nil {
-		err = s.loaded.removeUnread(held, aside)
+		unread = s.loaded.unread(held, aside)
 	}
 	if held != nil {
 		err = errors.Join(err, s.reload())
 	}
-	if err != nil {
-		return true, failed(err)
-	}
-	return true, nil
+	return true, unread, err
 }
+
+// replacedPrefix begins the name in staging of a tree whose name another one is to get.
+const replacedPrefix = "replaced-"
 
 // exchange swaps two names in one step. It is a variable for tests, which have no file
 // system that cannot.
@@ -337,7 +407,8 @@ func (s *Store) giveName(folder string, layer digest.Digest) (held *tree, aside 
 		}
 		// Mostly nothing has the name. A file system that cannot exchange (NFS) has a
 		// moment in which nothing has it; nobody looks at the tree meanwhile.
-		before := s.newAside()
+		before := filepath.Join(s.dir, stagingFolder, replacedPrefix+treeName(layer)) // leftovers takes it back
+		_ = os.RemoveAll(before)
 		if err := os.Rename(final, before); errors.Is(err, fs.ErrNotExist) {
 			before = ""
 		} else if err != nil {

@@ -44,6 +44,7 @@ func (s *Store) Add(r Release) error {
 		}
 	}
 	next := s.state.Load().clone()
+	r.Fetched = r.Fetched.Round(0)
 	for _, o := range next.Releases {
 		// What came last is the latest, wherever the clock was set meanwhile.
 		if o.Source == r.Source && o.Tag == r.Tag && !r.Fetched.After(o.Fetched) {
@@ -51,11 +52,12 @@ func (s *Store) Add(r Release) error {
 		}
 	}
 	if old := next.release(r.Key()); old != nil {
+		r.Demoted = old.Demoted
 		*old = r
 	} else {
-		r.Demoted = time.Now() // until it is followed
+		r.Demoted = wall() // until it is followed
 		next.Releases = append(next.Releases, r)
-		next.event(time.Now(), "release", r.Source, "got %s: %d files, manifest %s", r.Tag, r.Files, r.Manifest)
+		next.event(wall(), "release", r.Source, "got %s: %d files, manifest %s", r.Tag, r.Files, r.Manifest)
 	}
 	next.Refused = slices.DeleteFunc(next.Refused, func(f Refusal) bool { return f.Source == r.Source && f.Manifest == r.Manifest })
 	if err := s.save(next); err != nil {
@@ -63,6 +65,18 @@ func (s *Store) Add(r Release) error {
 	}
 	s.claimed[r.Key()] = true
 	return nil
+}
+
+// Unclaim lets go of what a source has claimed and never followed, as where its sync was
+// cut off. It is for the beginning of a sync.
+func (s *Store) Unclaim(source string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.unclaim(source)
+}
+
+func (s *Store) unclaim(source string) {
+	maps.DeleteFunc(s.claimed, func(k ReleaseKey, _ bool) bool { return k.Source == source })
 }
 
 // Follow notes what a source contributes to the view, top first, each of it
@@ -85,9 +99,12 @@ func (s *Store) follow(source string, order []Contribution) (swapped bool, err e
 	defer func() {
 		s.loaded.forgetPublished()
 		if err == nil {
-			maps.DeleteFunc(s.claimed, func(k ReleaseKey, _ bool) bool { return k.Source == source })
+			s.unclaim(source)
 		}
 	}()
+	if len(order) > 0 {
+		delete(s.awaited, source)
+	}
 	next := s.state.Load().clone()
 	// What somebody has forgotten since the sync made up its mind stays forgotten.
 	order = slices.DeleteFunc(slices.Clone(order), func(c Contribution) bool { return slices.Contains(next.Forgotten, c.Manifest) })
@@ -105,10 +122,30 @@ func (s *Store) follow(source string, order []Contribution) (swapped bool, err e
 		return false, nil
 	}
 	if next.Pin != nil {
-		s.demote(next, s.current.Load())
-		return false, s.save(next)
+		return s.followPinned(next)
 	}
 	return s.serve(next, s.desired(next))
+}
+
+// followPinned makes next the state, which changes nothing of what is served while the
+// pinned view is; or else what can be had of it, or stands in for it, is served.
+func (s *Store) followPinned(next *state) (swapped bool, err error) {
+	s.demote(next, s.current.Load())
+	if err := s.save(next); err != nil {
+		return false, err
+	}
+	swapped, err = s.servePinned()
+	if !errors.Is(err, ErrNotHeld) || s.current.Load() != nil {
+		return swapped, nil // what is followed is noted; the next sync tries again
+	}
+	v, err := s.buildView(s.desired(next))
+	if err != nil || len(v.releases) == 0 {
+		return false, err
+	}
+	s.log.Warn("The pinned view is lost; what is followed stands in for it", "pinned", next.Pin.View, "serving", v.id)
+	v.date(time.Time{}, nil)
+	s.replace(nil, v)
+	return true, nil
 }
 
 // desired is the view that following leads to: what each source contributes,
@@ -163,6 +200,10 @@ func (s *Store) Follows() bool {
 func (s *Store) ServePinned() (swapped bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.servePinned()
+}
+
+func (s *Store) servePinned() (swapped bool, err error) {
 	st := s.state.Load()
 	if v := s.current.Load(); st.Pin == nil || st.View == nil || v != nil && v.isOf(st.View.Releases) {
 		return false, nil
@@ -194,7 +235,7 @@ func (s *Store) serve(next *state, keys []ReleaseKey) (swapped bool, err error) 
 	old := s.current.Load()
 	if len(keys) == 0 || old != nil && old.isOf(keys) {
 		if len(keys) > 0 && !next.expects(old) {
-			next.record(old, time.Now()) // it stood in for another one; from now on it is the one
+			next.record(old, wall()) // it stood in for another one; from now on it is the one
 		}
 		s.demote(next, old)
 		return false, s.save(next)
@@ -203,7 +244,7 @@ func (s *Store) serve(next *state, keys []ReleaseKey) (swapped bool, err error) 
 	if err != nil {
 		return false, fmt.Errorf("lay the releases over each other: %w", err)
 	}
-	now := time.Now()
+	now := wall()
 	s.date(v, old, now, next)
 	next.record(v, now)
 	s.demote(next, v)
@@ -211,6 +252,9 @@ func (s *Store) serve(next *state, keys []ReleaseKey) (swapped bool, err error) 
 	if err := s.save(next); err != nil {
 		v.Close()
 		return false, err
+	}
+	if old == nil {
+		s.saveAgain() // the state before knows of nothing to serve
 	}
 	s.replace(old, v)
 	s.log.Info("Serving "+v.id, "top", v.releases[0].Tag, "releases", len(v.releases))
@@ -284,10 +328,16 @@ func (s *Store) inUse(st *state, served *View) map[ReleaseKey]bool {
 	return inUse
 }
 
-// demote dates the releases that are not in use.
+// demote dates the releases that are not in use. What goes out of use now did so last,
+// wherever the clock was before.
 func (s *Store) demote(st *state, served *View) {
 	inUse := s.inUse(st, served)
-	now := time.Now()
+	now := wall()
+	for n := range st.Releases {
+		if at := st.Releases[n].Demoted; !at.Before(now) {
+			now = at.Add(1)
+		}
+	}
 	for n := range st.Releases {
 		r := &st.Releases[n]
 		switch {

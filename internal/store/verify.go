@@ -95,6 +95,16 @@ func (s *Store) verifyTree(ctx context.Context, layer digest.Digest, limit *rate
 		}
 	}
 	var bad []int32
+	// Files go out while others are read, for hours in the background; and whoever ends
+	// this early has found something all the same.
+	marked := time.Time{}
+	mark := func() {
+		if len(bad) > 0 {
+			s.markDamaged(t, bad...)
+			bad, marked = nil, time.Now()
+		}
+	}
+	defer mark()
 	for rec := range t.records {
 		r := &t.records[rec]
 		if r.kind != File || r.real != int32(rec) {
@@ -109,6 +119,9 @@ func (s *Store) verifyTree(ctx context.Context, layer digest.Digest, limit *rate
 		}
 		if reason != "" {
 			bad = append(bad, int32(rec))
+			if time.Since(marked) > markPause {
+				mark()
+			}
 			report.Damaged = append(report.Damaged, Damage{Layer: layer, Path: t.path(int32(rec)), Reason: reason, Tags: tags})
 		}
 		report.Files++
@@ -117,11 +130,11 @@ func (s *Store) verifyTree(ctx context.Context, layer digest.Digest, limit *rate
 			progress(*report)
 		}
 	}
-	if len(bad) > 0 {
-		s.markDamaged(t, bad...)
-	}
 	return nil
 }
+
+// markPause is how long Verify gathers damaged files of a tree, which are noted on disk.
+const markPause = time.Second
 
 // wait holds back until size more bytes may be read.
 func (s *Store) wait(ctx context.Context, limit *rate.Limiter, size int64) error {
@@ -228,7 +241,11 @@ func (s *Store) refill(st *Staging, t *tree) error {
 
 func (s *Store) refillFile(st *Staging, t *tree, rec int32, modTime time.Time) error {
 	r, name := &t.records[rec], t.path(rec)
-	f, _, err := t.openFile(rec) // what it holds is summed up while it is written
+	f, _, err := t.openAnyway(rec)
+	if err == nil && t.isDamaged(rec) && hashFile(f) != r.sum { // the disk may have had a bad moment
+		f.Close()
+		err = ErrDamaged
+	}
 	if errors.Is(err, ErrDamaged) {
 		var ok bool
 		if f, ok = s.loaded.openCopy(r.sum); !ok {
@@ -238,7 +255,7 @@ func (s *Store) refillFile(st *Staging, t *tree, rec int32, modTime time.Time) e
 		return err
 	}
 	defer f.Close()
-	if err := st.File(name, modTime, r.size, f); err != nil {
+	if err := st.File(name, modTime, r.size, f); err != nil { // it sums up what it writes
 		return err
 	}
 	if err := st.writers.wait(); err != nil {

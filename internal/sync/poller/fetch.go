@@ -140,14 +140,14 @@ func (s *pass) unpack(ctx context.Context, f *follow, layer ocispec.Descriptor, 
 	if err := s.Gate.Startable(); err != nil {
 		return s.gateFailure(f, err)
 	}
-	if err := s.makeSpace(f, layer); err != nil {
+	if err := s.makeSpace(layer); err != nil {
 		return failed(StageSpace, err)
 	}
 	tree, stage, err := s.stream(ctx, f, layer, r)
 	if s.learnNeed(layer, err) {
 		// Now it is known: older releases may make room, and if not, no later sync will
 		// download it to find that out.
-		if err := s.makeSpace(f, layer); err != nil {
+		if err := s.makeSpace(layer); err != nil {
 			return failed(StageSpace, err)
 		}
 		tree, stage, err = s.stream(ctx, f, layer, r)
@@ -190,16 +190,24 @@ func (s *pass) stream(ctx context.Context, f *follow, layer ocispec.Descriptor, 
 }
 
 // makeSpace sees to it that there is room for a layer's tree: for what it was found to
-// need, else for as much as its archive and as many files as the last release has. That
-// is a guess: it makes room, but it refuses nothing.
-func (s *pass) makeSpace(f *follow, layer ocispec.Descriptor) error {
-	if need, known := s.needs[layer.Digest]; known {
-		return s.Store.MakeSpace(need.Bytes, need.Files)
+// need, else for as much as its archive. How many files it has, and how much of it is
+// held already, nobody knows before.
+func (s *pass) makeSpace(layer ocispec.Descriptor) error {
+	need, known := s.needs[layer.Digest]
+	if !known {
+		return s.Store.MakeSpace(layer.Size, 1)
 	}
-	if s.Store.MakeSpace(layer.Size, s.filesOfLast(f)) == nil {
-		return nil
+	err := s.Store.MakeSpace(need.Bytes, need.Files)
+	if free, _ := s.Store.Free(); err != nil && free > need.free+need.Bytes/8 {
+		return nil // there was less when it did not do, and what it shares may be more now
 	}
-	return s.Store.CheckSpace(layer.Size, 1)
+	return err
+}
+
+// need is what a tree needs that found the volume full.
+type need struct {
+	Bytes, Files int64
+	free         int64 // bytes of the volume, after the tree was given up
 }
 
 // learnNeed notes what a tree needs that found the volume full, and reports whether err
@@ -210,22 +218,14 @@ func (s *pass) learnNeed(layer ocispec.Descriptor, err error) bool {
 		return false
 	}
 	if s.needs == nil || len(s.needs) >= maxNeeds {
-		s.needs = make(map[digest.Digest]unpack.SpaceError)
+		s.needs = make(map[digest.Digest]need)
 	}
-	need := unpack.SpaceError{Bytes: lack.Bytes, Files: lack.Files}
+	free, _ := s.Store.Free()
+	need := need{Bytes: lack.Bytes, Files: lack.Files, free: free}
 	if before, known := s.needs[layer.Digest]; known {
 		// That much was free and did not do: the file system has its own needs.
 		need.Bytes, need.Files = max(need.Bytes, before.Bytes+before.Bytes/8), max(need.Files, before.Files+before.Files/8)
 	}
 	s.needs[layer.Digest] = need
 	return true
-}
-
-// filesOfLast is how many files the tag's last release has: as good a guess as
-// there is at how many the next one will need.
-func (s *pass) filesOfLast(f *follow) int64 {
-	if f.release == nil {
-		return 1
-	}
-	return int64(f.release.Files)
 }

@@ -153,3 +153,65 @@ func TestWhatWasLostIsServedAgain(t *testing.T) {
 		}
 	}
 }
+
+// While one lost tree is not to be had, what other tags bring is not held for ever.
+func TestWhatASyncDidNotFollowIsNotHeldForEver(t *testing.T) {
+	dir := t.TempDir()
+	open := func() *store.Store {
+		s, err := store.Open(t.Context(), store.Options{Dir: dir, Keep: 1})
+		require.NoError(t, err)
+		t.Cleanup(func() { s.Close() })
+		return s
+	}
+	r := newRigOn(t, open(), newRegistry())
+	r.registry.push(t, "1.0.0", day(1), files{"low": "1"})
+	r.registry.push(t, "2.0.0", day(2), files{"top": "1"})
+	r.sync()
+	r.registry.push(t, "1.0.0", day(3), files{"low": "2"})
+	r.sync()
+	lost := treeOf(t, r.store, "1.0.0")
+	require.NoError(t, r.store.Close())
+	require.NoError(t, os.Remove(filepath.Join(lost, "index")))
+
+	r = newRigOn(t, open(), r.registry)
+	blobs := 0
+	r.registry.failing(func(call string) error { // the layer that was lost, which lies below
+		if call == "blob" {
+			if blobs++; blobs%2 == 0 {
+				return unavailable
+			}
+		}
+		return nil
+	})
+	for n := range 9 {
+		r.registry.push(t, "2.0.0", day(4+n), files{"top": fmt.Sprint("new ", n)})
+		r.sync()
+		_, err := r.store.GC(false)
+		require.NoError(t, err)
+	}
+	r.serves(files{"low": "1", "top": "1"})
+	assert.LessOrEqual(t, len(r.store.Releases()), 6)
+}
+
+// The pinned view is lost for good: what is followed is served, and not nothing.
+func TestAPinnedViewIsLostForGood(t *testing.T) {
+	dir := t.TempDir()
+	open := func() *store.Store {
+		s, err := store.Open(t.Context(), store.Options{Dir: dir, Keep: 3})
+		require.NoError(t, err)
+		t.Cleanup(func() { s.Close() })
+		return s
+	}
+	r := newRigOn(t, open(), newRegistry())
+	r.registry.push(t, "1.0.0", day(1), files{"f": "1"})
+	r.sync()
+	require.NoError(t, r.store.Hold(*r.store.Served(), "pin", "test"))
+	lost := treeOf(t, r.store, "1.0.0")
+	require.NoError(t, r.store.Close())
+	require.NoError(t, os.Remove(filepath.Join(lost, "index")))
+	clear(r.registry.blobs)
+	r.registry.push(t, "2.0.0", day(2), files{"f": "2"})
+	r = newRigOn(t, open(), r.registry)
+	r.sync()
+	r.serves(files{"f": "2"})
+}

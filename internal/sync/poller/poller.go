@@ -8,8 +8,6 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
-
-	"github.com/specman/specman/internal/sync/unpack"
 )
 
 // ErrEnded is returned to who waits for a sync of a poller that has ended: the
@@ -34,8 +32,8 @@ type Poller struct {
 	running sync.Mutex // one sync at a time
 	// Guarded by running.
 	seen  seen
-	needs map[digest.Digest]unpack.SpaceError // what layers need whose trees found the volume full
-	lost  map[digest.Digest]time.Time         // damaged layers that could not be fetched anew, and when to ask for them again
+	needs map[digest.Digest]need      // what layers need whose trees found the volume full
+	lost  map[digest.Digest]time.Time // damaged layers that could not be fetched anew, and when to ask for them again
 	// stumbled are the manifests whose layer brought no answer when it was last asked for.
 	stumbled map[digest.Digest]bool
 

@@ -2,8 +2,11 @@ package poller
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -92,4 +95,94 @@ func TestASyncThatFillsTheVolume(t *testing.T) {
 			assert.Empty(t, left)
 		})
 	}
+}
+
+// onVolume is a rig whose store is on a tmpfs of its own.
+func onVolume(t *testing.T, options string) (*rig, string) {
+	t.Helper()
+	if os.Getuid() != 0 {
+		t.Skip("only root can mount a volume of a given size")
+	}
+	dir := t.TempDir()
+	require.NoError(t, syscall.Mount("tmpfs", dir, "tmpfs", 0, options))
+	t.Cleanup(func() { assert.NoError(t, syscall.Unmount(dir, syscall.MNT_DETACH)) })
+	s, err := store.Open(t.Context(), store.Options{Dir: dir, Keep: 5, MinFree: 1 << 20})
+	require.NoError(t, err)
+	t.Cleanup(func() { s.Close() })
+	return newRigOn(t, s, newRegistry(), func(c *Config) { c.Select = selectors(t, "0.0.0") }), dir
+}
+
+// some is n files of 100 KiB, which compress as well as manifests do.
+func some(from, n int) files {
+	all := make(files)
+	for n := range n {
+		all[fmt.Sprintf("f%d", from+n)] = strings.Repeat(fmt.Sprintf("%08d", from+n), 100<<10/8)
+	}
+	return all
+}
+
+// What a tree needs is what it does not share with the served one. A volume that was full
+// for a moment, and then has room for that, is enough.
+func TestWhatATreeNeedsIsWhatItDoesNotShare(t *testing.T) {
+	r, dir := onVolume(t, "size=48m")
+	content := some(0, 280)
+	r.registry.push(t, "0.0.0", day(1), content)
+	require.Equal(t, Success, r.sync().Result)
+	full := filepath.Join(dir, "full")
+	require.NoError(t, os.WriteFile(full, make([]byte, 15<<20), 0o600))
+	maps.Copy(content, some(1000, 40)) // 4 MiB
+	r.registry.push(t, "0.0.0", day(2), content)
+	o := r.sync()
+	require.Len(t, o.Failures, 1)
+	assert.Equal(t, StageSpace, o.Failures[0].Stage)
+	require.NoError(t, os.Truncate(full, 10<<20))
+	assert.Equal(t, Success, r.sync().Result)
+	r.serves(files{"f1007": content["f1007"]})
+}
+
+// Older releases make room for what is new of the next one, and no more than that is
+// asked for.
+func TestOlderReleasesMakeRoomForWhatIsNew(t *testing.T) {
+	r, _ := onVolume(t, "size=24m")
+	for n := range 2 { // 3 MiB each
+		r.registry.push(t, "0.0.0", day(n+1), some(2000+100*n, 30))
+		require.Equal(t, Success, r.sync().Result)
+	}
+	content := some(0, 130) // 13 MiB
+	r.registry.push(t, "0.0.0", day(3), content)
+	require.Equal(t, Success, r.sync().Result)
+	maps.Copy(content, some(1000, 55)) // 5.5 MiB
+	r.registry.push(t, "0.0.0", day(4), content)
+	o := r.sync()
+	assert.Empty(t, o.Failures)
+	r.serves(files{"f1007": content["f1007"]})
+}
+
+// A release that shares most of its files needs few inodes: none that could be gone back
+// to is removed for as many as it has names.
+func TestSharedFilesNeedNoInodes(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root can mount a volume of a given size")
+	}
+	image, dir := filepath.Join(t.TempDir(), "image"), t.TempDir()
+	require.NoError(t, os.WriteFile(image, nil, 0o600))
+	require.NoError(t, os.Truncate(image, 64<<20))
+	if out, err := exec.Command("sh", "-c", "mkfs.ext4 -q -N 400 "+image+" && mount -o loop "+image+" "+dir).CombinedOutput(); err != nil {
+		t.Skipf("no ext4 on a loop device: %s", out)
+	}
+	t.Cleanup(func() { assert.NoError(t, exec.Command("umount", dir).Run()) })
+	s, err := store.Open(t.Context(), store.Options{Dir: dir, Keep: 5, MinFree: 1 << 20})
+	require.NoError(t, err)
+	r := newRigOn(t, s, newRegistry(), func(c *Config) { c.Select = selectors(t, "0.0.0") })
+	content := make(files)
+	for n := range 190 {
+		content[fmt.Sprint(n)] = fmt.Sprint(n)
+	}
+	for n := range 6 {
+		content["changes"] = fmt.Sprint(n)
+		r.registry.push(t, "0.0.0", day(n+1), content)
+		require.Equal(t, Success, r.sync().Result)
+	}
+	assert.Len(t, s.Releases(), 6)
+	require.NoError(t, s.Close())
 }

@@ -1,6 +1,7 @@
 package unpack
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -11,7 +12,8 @@ import (
 )
 
 // SpaceError says that the volume was full before a tree was on it, and how much all of
-// the tree needs: no registry tells that. It wraps an error that wraps store.ErrNoSpace.
+// the tree needs beside what is held: no registry tells that. It wraps an error that wraps
+// store.ErrNoSpace.
 type SpaceError struct {
 	Bytes, Files int64 // folders are files too
 	Err          error
@@ -28,6 +30,8 @@ const fileUnit = 4 << 10
 
 // filler puts an archive into a staging folder and counts what it takes. Where the
 // volume is full it gives the folder up, and goes on counting to the end of the archive.
+// It counts a little too much for a file that a later entry replaces, and for a folder
+// that an entry implies before another names it.
 type filler struct {
 	*store.Staging
 	bytes, files int64
@@ -53,7 +57,8 @@ func (f *filler) lack() error {
 	if f.full == nil {
 		return nil
 	}
-	return &SpaceError{Bytes: f.bytes, Files: f.files, Err: f.full}
+	files, bytes := f.Shares()
+	return &SpaceError{Bytes: max(0, f.bytes-bytes), Files: max(0, f.files-files), Err: f.full}
 }
 
 func (f *filler) Dir(name string, modTime time.Time) error {
@@ -63,6 +68,14 @@ func (f *filler) Dir(name string, modTime time.Time) error {
 
 func (f *filler) File(name string, modTime time.Time, size int64, content io.Reader) error {
 	f.files, f.bytes = f.files+1, f.bytes+(size+fileUnit-1)/fileUnit*fileUnit
+	if f.full != nil {
+		sum := sha256.New()
+		if _, err := io.Copy(sum, content); err != nil {
+			return err
+		}
+		f.CountShared([sha256.Size]byte(sum.Sum(nil)), size)
+		return nil
+	}
 	return f.put(func() error { return f.Staging.File(name, modTime, size, content) })
 }
 

@@ -1,0 +1,113 @@
+package store
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+)
+
+// What somebody else has put into the store's folder.
+
+// within fails where f waits for somebody who will never come.
+func within(t *testing.T, what string, f func()) {
+	t.Helper()
+	done := make(chan struct{})
+	go func() { f(); close(done) }()
+	select {
+	case <-done:
+	case <-time.After(10 * time.Second):
+		t.Errorf("%s hangs", what)
+	}
+}
+
+func TestAPipeInTheStore(t *testing.T) {
+	files := content{"a": "aaa", "b": "bbb"}
+	pipe := func(t *testing.T, path string) {
+		require.NoError(t, os.Remove(path))
+		require.NoError(t, unix.Mkfifo(path, 0o644))
+	}
+	t.Run("as a file", func(t *testing.T) {
+		dir := t.TempDir()
+		s := openStore(t, dir)
+		follow(t, s, hold(t, s, "1.0.0", files))
+		pipe(t, filepath.Join(treeFolder(dir, layerFor(files)), "files", "a"))
+		within(t, "a sync", func() {
+			two := content{"a": "aaa", "c": "ccc"}
+			assert.NoError(t, stage(t, s, layerFor(two), two).Publish())
+		})
+		within(t, "a request", func() {
+			v := s.Acquire()
+			defer v.Close()
+			e, _ := v.Lookup("a")
+			f, err := v.Open(e)
+			if assert.NoError(t, err, "the new tree has the content") {
+				f.Close()
+			}
+		})
+		within(t, "a check", func() {
+			report, err := s.Verify(context.Background(), VerifyOptions{})
+			assert.NoError(t, err)
+			assert.Len(t, report.Damaged, 1)
+		})
+	})
+	t.Run("as an index and a state", func(t *testing.T) {
+		dir := t.TempDir()
+		s := openStore(t, dir)
+		follow(t, s, hold(t, s, "1.0.0", files))
+		require.NoError(t, s.Close())
+		pipe(t, filepath.Join(treeFolder(dir, layerFor(files)), "index"))
+		pipe(t, filepath.Join(dir, "state.json"))
+		within(t, "a start", func() {
+			s, err := Open(context.Background(), Options{Dir: dir})
+			if assert.NoError(t, err) {
+				s.Close()
+			}
+		})
+	})
+}
+
+// A tool that saves space has made a link of one of two equal files.
+func TestALinkInPlaceOfALargeFile(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir)
+	large, other := strings.Repeat("x", blockSize+1), strings.Repeat("y", blockSize+1)
+	one := content{"a": large, "b": large}
+	follow(t, s, hold(t, s, "1.0.0", one))
+	b := filepath.Join(treeFolder(dir, layerFor(one)), "files", "b")
+	require.NoError(t, os.Remove(b))
+	require.NoError(t, os.Symlink("a", b))
+	assert.Equal(t, one, served(t, s), "no byte of it is wrong")
+
+	two := content{"a": other, "b": large}
+	follow(t, s, hold(t, s, "2.0.0", two))
+	info, err := os.Lstat(filepath.Join(treeFolder(dir, layerFor(two)), "files", "b"))
+	require.NoError(t, err)
+	assert.True(t, info.Mode().IsRegular(), "%v", info.Mode())
+}
+
+func TestStagingThatIsNoFolderOfTheStore(t *testing.T) {
+	dir, elsewhere := t.TempDir(), t.TempDir()
+	s := openStore(t, dir)
+	follow(t, s, hold(t, s, "1.0.0", content{"f": "1"}))
+	follow(t, s, hold(t, s, "2.0.0", content{"f": "2"}))
+	staging := filepath.Join(dir, stagingFolder)
+	require.NoError(t, os.RemoveAll(staging)) // it looked like rubbish
+	pin(t, s, "")
+	assert.Equal(t, content{"f": "1"}, served(t, s))
+	require.NoError(t, s.Close())
+
+	require.NoError(t, os.Remove(staging))
+	require.NoError(t, os.Symlink(elsewhere, staging))
+	precious := filepath.Join(elsewhere, "precious")
+	require.NoError(t, os.WriteFile(precious, nil, 0o600))
+	_, err := Open(context.Background(), Options{Dir: dir})
+	assert.ErrorContains(t, err, "it is emptied at each start, so it must not be a link")
+	assert.FileExists(t, precious)
+}

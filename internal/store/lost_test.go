@@ -1,0 +1,147 @@
+package store
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// The pinned tree is lost and nothing else of the history is whole: what is followed is,
+// and stands in for it, at the start and whenever something is followed.
+func TestWhatIsFollowedStandsInForAPin(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir)
+	pinned, followed, newer := content{"f": "1"}, content{"f": "2"}, content{"f": "3"}
+	follow(t, s, hold(t, s, "1.0.0", pinned))
+	require.NoError(t, holdVersion(s, "1.0.0"))
+	pin := *s.Pinned()
+	follow(t, s, hold(t, s, "2.0.0", followed))
+	s = loseIndex(t, s, pinned)
+	assert.Equal(t, followed, served(t, s))
+
+	require.NoError(t, s.Close())
+	require.NoError(t, os.Remove(filepath.Join(treeFolder(dir, layerFor(followed)), "index")))
+	s = openStore(t, dir)
+	assert.Nil(t, s.Acquire())
+	assert.True(t, follow(t, s, hold(t, s, "3.0.0", newer)))
+	assert.Equal(t, newer, served(t, s))
+	assert.Equal(t, pin, *s.Pinned())
+}
+
+// The registry is out of reach: an import brings the tree of the pinned view.
+func TestAnImportBringsThePinnedTree(t *testing.T) {
+	s := openStore(t, t.TempDir())
+	pinned := content{"f": "1"}
+	follow(t, s, hold(t, s, "0.1.0", content{"f": "0"}))
+	follow(t, s, hold(t, s, "1.0.0", pinned))
+	require.NoError(t, holdVersion(s, "1.0.0"))
+	s = loseIndex(t, s, pinned)
+	assert.Equal(t, content{"f": "0"}, served(t, s))
+
+	require.NoError(t, stage(t, s, layerFor(pinned), pinned).Publish())
+	r := Release{Source: ImportSource, Tag: "1.0.0", Manifest: layerFor(pinned), Layer: layerFor(pinned), Fetched: time.Now()}
+	require.NoError(t, s.Add(r))
+	_, err := s.Follow(ImportSource, []Contribution{{Tag: "1.0.0", Manifest: r.Manifest}})
+	require.NoError(t, err)
+	assert.Equal(t, pinned, served(t, s))
+}
+
+// Where both states are lost nobody knows whose the trees are. The next sync will, without
+// a download.
+func TestTreesOutliveBothStates(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir)
+	files := content{"f": "1"}
+	follow(t, s, hold(t, s, "1.0.0", files))
+	require.NoError(t, s.Close())
+	require.NoError(t, os.Truncate(filepath.Join(dir, "state.json"), 20))
+	require.NoError(t, os.Truncate(filepath.Join(dir, "state.previous.json"), 20))
+	s = openStore(t, dir, func(o *Options) { o.Grace = time.Nanosecond })
+	for range 3 {
+		_, err := s.GC(false)
+		require.NoError(t, err)
+	}
+	require.True(t, s.HasTree(layerFor(files)))
+
+	follow(t, s, hold(t, s, "2.0.0", content{"f": "2"}))
+	_, err := s.GC(false)
+	require.NoError(t, err)
+	assert.False(t, s.HasTree(layerFor(files)), "the source does not want it any more")
+}
+
+// The first view that a store ever had is in both states.
+func TestTheFirstViewOutlivesADamagedState(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir)
+	follow(t, s, hold(t, s, "1.0.0", content{"f": "1"}))
+	require.NoError(t, s.Close())
+	require.NoError(t, os.Truncate(filepath.Join(dir, "state.json"), 20))
+	assert.Equal(t, content{"f": "1"}, served(t, openStore(t, dir)))
+}
+
+// A step back goes past a view whose tree is lost, and past what was forgotten.
+func TestRollbackPastWhatCannotBeServed(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir, func(o *Options) { o.Keep = 9 })
+	var all []Contribution
+	for _, text := range []string{"1", "2", "3", "4"} {
+		all = append(all, hold(t, s, text+".0.0", content{"f": text}))
+		follow(t, s, all[len(all)-1])
+	}
+	require.NoError(t, os.RemoveAll(treeFolder(dir, layerFor(content{"f": "3"}))))
+	_, err := s.Forget(all[1].Manifest.String(), "")
+	require.NoError(t, err)
+	pin(t, s, "")
+	assert.Equal(t, content{"f": "1"}, served(t, s))
+}
+
+// A process was killed between the two renames that stand for an exchange where the file
+// system knows none: the tree gets its name back.
+func TestKilledBetweenTwoRenames(t *testing.T) {
+	dir := t.TempDir()
+	files := content{"a": "aaa", "b": "bbb"}
+	s := damagedStore(t, dir, files)
+	sealed(t, s, files)
+	require.NoError(t, os.Rename(treeFolder(dir, layerFor(files)), filepath.Join(dir, stagingFolder, replacedPrefix+treeName(layerFor(files)))))
+	s.lock.Close() // killed here
+	s = openStore(t, dir)
+	assert.Equal(t, "bbb", servedFile(t, s, "b"))
+	left, err := os.ReadDir(filepath.Join(dir, stagingFolder))
+	require.NoError(t, err)
+	assert.Empty(t, left)
+}
+
+// The disk had a bad moment, and the bytes are there again, whole.
+func TestWhatIsRightAgainIsServedAgain(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir)
+	files := content{"a": "aaa", "b": "bbb"}
+	follow(t, s, hold(t, s, "1.0.0", files))
+	rot(t, dir, files, "a")
+	_, err := s.Verify(t.Context(), VerifyOptions{})
+	require.NoError(t, err)
+	rot(t, dir, files, "a") // the same bit again
+	s.mend()
+	assert.True(t, s.HasTree(layerFor(files)))
+	assert.Equal(t, files, served(t, s))
+}
+
+// To follow again is a step: what comes after it goes back to where it led.
+func TestUnpinToTheServedViewIsAStep(t *testing.T) {
+	s := openStore(t, t.TempDir())
+	good := hold(t, s, "0.0.0", content{"f": "good"})
+	follow(t, s, good)
+	follow(t, s, hold(t, s, "0.0.0", content{"f": "bad"}))
+	pin(t, s, "")
+	follow(t, s, good) // the tag was moved back
+	_, err := s.Unpin("")
+	require.NoError(t, err)
+	assert.Equal(t, content{"f": "good"}, served(t, s))
+	follow(t, s, hold(t, s, "0.0.0", content{"f": "newer"}))
+	pin(t, s, "")
+	assert.Equal(t, content{"f": "good"}, served(t, s))
+}
