@@ -42,7 +42,7 @@ func (s *Store) Target(version string, alone bool) (ViewRecord, error) {
 	there := false
 	for _, h := range st.History {
 		top := h.Releases[0]
-		if h.ID != version && (alone || top.Tag != version && top.Manifest != digest.Digest(version)) {
+		if h.ID != version && (alone || h.Alone || top.Tag != version && top.Manifest != digest.Digest(version)) {
 			continue
 		}
 		if h.ID == served {
@@ -74,30 +74,43 @@ func (s *Store) Target(version string, alone bool) (ViewRecord, error) {
 // before is the newest held view of the history that is older than the served one.
 func (s *Store) before(st *state) (ViewRecord, error) {
 	if st.View == nil {
-		return ViewRecord{}, fmt.Errorf("nothing is served: no view before it is %w", ErrNotHeld)
+		return ViewRecord{}, fmt.Errorf("the view before: nothing is served yet: %w", ErrNotHeld)
 	}
 	forgotten := func(k ReleaseKey) bool { return slices.Contains(st.Forgotten, k.Manifest) }
+	below := st.View.Number
+	if st.View.Alone {
+		below++
+	}
 	for _, h := range st.History {
-		if h.Number < st.View.Number && h.ID != st.View.ID && s.holds(st, h) && !slices.ContainsFunc(h.Releases, forgotten) {
+		if h.Number < below && !h.Alone && h.ID != st.View.ID && s.holds(st, h) && !slices.ContainsFunc(h.Releases, forgotten) {
 			return h, nil
 		}
 	}
-	return ViewRecord{}, fmt.Errorf("there is no view before %s to go back to: %w", st.View.ID, ErrNotHeld)
+	return ViewRecord{}, fmt.Errorf("a view before %s: none is held that can be served: %w", st.View.ID, ErrNotHeld)
 }
 
 // holds says whether all releases of a view are held, with a tree each.
 func (s *Store) holds(st *state, h ViewRecord) bool {
-	return !slices.ContainsFunc(h.Releases, func(k ReleaseKey) bool {
+	return len(s.readable(st, h.Releases)) == len(h.Releases)
+}
+
+// readable are those of some releases that are held, with a tree that is not known to be
+// lost.
+func (s *Store) readable(st *state, keys []ReleaseKey) (readable []ReleaseKey) {
+	for _, k := range keys {
 		r := st.release(k)
 		if r == nil {
-			return true
+			continue
 		}
 		t, err := s.loaded.take(r.Layer)
 		if err == nil {
 			s.loaded.give(t)
 		}
-		return err != nil && !passing(err)
-	})
+		if err == nil || passing(err) {
+			readable = append(readable, k)
+		}
+	}
+	return readable
 }
 
 // Hold serves a view that Target found and stays there: what sources contribute
@@ -130,10 +143,16 @@ func (s *Store) Unpin(by string) (swapped bool, err error) {
 	}
 	next.event(wall(), "unpin", "", "following again%s; %s was held since %s", actor(by), next.Pin.View, next.Pin.Since.Format(time.RFC3339))
 	next.Pin = nil
-	if v := s.current.Load(); v != nil && v.isOf(s.desired(next)) && len(next.History) > 0 && next.expects(v) && next.View.Number < next.History[0].Number {
+	if v := s.current.Load(); v != nil && v.isOf(s.desired(next)) && next.expects(v) && (next.View.Alone || next.View.Number < next.lastNumber()) {
 		next.record(v, wall()) // following leads here now: a step of its own, to which a later rollback goes
 	}
-	if swapped, err = s.serve(next, s.desired(next)); err != nil {
+	swapped, err = s.serve(next, s.desired(next))
+	if errors.Is(err, errNoTree) { // what is served stands in for it until a sync, or a repair, brings it
+		s.log.Warn("Nothing is pinned any more, but what is followed cannot be served yet", "error", err)
+		s.demote(next, s.current.Load())
+		err = s.save(next)
+	}
+	if err != nil {
 		return false, fmt.Errorf("go back to following: %w", err)
 	}
 	s.saveAgain()

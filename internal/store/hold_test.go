@@ -221,3 +221,31 @@ func TestTheHistoryTellsOfPeopleAndOfDamage(t *testing.T) {
 		assert.Contains(t, text, want)
 	}
 }
+
+// To serve a release by itself is a trial, and no step: the view before is the one that
+// was served before it, and it is nobody's second choice.
+func TestAReleaseAloneIsNoStep(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir, func(o *Options) { o.Keep = 9 })
+	one, two, three := hold(t, s, "1.0.0", content{"f": "1"}), hold(t, s, "2.0.0", content{"f": "2"}), hold(t, s, "3.0.0", content{"f": "3"})
+	follow(t, s, one)
+	follow(t, s, two, one)
+	follow(t, s, three, two, one)
+	pin(t, s, "")
+	require.Equal(t, content{"f": "2"}, served(t, s))
+	trial := hold(t, s, "0.0.9", content{"f": "trial"})
+	target, err := s.Target(trial.Tag, true)
+	require.NoError(t, err)
+	require.NoError(t, s.Hold(target, "pin", "alone"))
+	require.Equal(t, content{"f": "trial"}, served(t, s))
+	pin(t, s, "")
+	assert.Equal(t, content{"f": "2"}, served(t, s))
+	pin(t, s, "")
+	assert.Equal(t, content{"f": "1"}, served(t, s))
+
+	_, err = s.Unpin("")
+	require.NoError(t, err)
+	require.Equal(t, content{"f": "3"}, served(t, s))
+	s = loseIndex(t, s, content{"f": "3"})
+	assert.Equal(t, content{"f": "2"}, served(t, s))
+}

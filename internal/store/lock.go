@@ -33,7 +33,7 @@ func lock(ctx context.Context, dir string, wait time.Duration, log *slog.Logger)
 		return nil, fmt.Errorf("open the lock of the store: %w", spaceError(err))
 	}
 	deadline := time.Now().Add(wait)
-	for {
+	for told := false; ; {
 		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 		switch {
 		case err == nil:
@@ -49,6 +49,10 @@ func lock(ctx context.Context, dir string, wait time.Duration, log *slog.Logger)
 		case !errors.Is(err, unix.EWOULDBLOCK):
 			f.Close()
 			return nil, fmt.Errorf("lock %s: %w", path, err)
+		}
+		if !told && wait > 0 {
+			told = true
+			log.Info("Waiting for the store, which another process has", "for", wait, "holder", holder(f))
 		}
 		if time.Now().After(deadline) {
 			defer f.Close()

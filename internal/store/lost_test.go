@@ -145,3 +145,34 @@ func TestUnpinToTheServedViewIsAStep(t *testing.T) {
 	pin(t, s, "")
 	assert.Equal(t, content{"f": "good"}, served(t, s))
 }
+
+// No held view is whole: what can be read of what is followed is served before any sync.
+func TestWhatCanBeReadIsServedAtTheStart(t *testing.T) {
+	s := openStore(t, t.TempDir())
+	top, low := content{"f": "top"}, content{"f": "low", "g": "low"}
+	follow(t, s, hold(t, s, "2.0.0", top), hold(t, s, "1.0.0", low))
+	s = loseIndex(t, s, top)
+	assert.Equal(t, low, served(t, s))
+}
+
+// What is followed cannot be served: nothing is pinned any more all the same, and what
+// was pinned stands in.
+func TestUnpinWhereWhatIsFollowedIsLost(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir)
+	followed := content{"f": "2"}
+	follow(t, s, hold(t, s, "1.0.0", content{"f": "1"}))
+	c := hold(t, s, "2.0.0", followed)
+	follow(t, s, c)
+	pin(t, s, "")
+	require.NoError(t, os.RemoveAll(treeFolder(dir, layerFor(followed))))
+	_, err := s.Unpin("")
+	require.NoError(t, err)
+	assert.Nil(t, s.Pinned())
+	assert.Equal(t, content{"f": "1"}, served(t, s))
+	assert.False(t, s.Follows())
+
+	require.NoError(t, stage(t, s, layerFor(followed), followed).Publish())
+	assert.True(t, follow(t, s, c))
+	assert.Equal(t, followed, served(t, s))
+}

@@ -29,7 +29,7 @@ func (s *Store) volume() (volume, error) {
 	if err := unix.Statfs(s.dir, &fs); err != nil {
 		return volume{}, fmt.Errorf("ask for the free space of %s: %w", s.dir, err)
 	}
-	v := volume{size: int64(fs.Blocks) * fs.Bsize, free: int64(fs.Bavail) * fs.Bsize, inodes: int64(fs.Ffree), allInodes: int64(fs.Files), readOnly: fs.Flags&unix.ST_RDONLY != 0}
+	v := volume{size: int64(fs.Blocks) * fs.Bsize, free: int64(fs.Bavail) * fs.Bsize, inodes: int64(fs.Ffree), allInodes: int64(fs.Files), readOnly: fs.Flags&unix.ST_RDONLY != 0 || s.readOnly.Load()}
 	if fs.Files == 0 { // btrfs and others make inodes as they need them
 		v.inodes = -1
 	}

@@ -60,9 +60,12 @@ type ViewRecord struct {
 	ID       string       `json:"id"`
 	Releases []ReleaseKey `json:"releases"` // top first
 	Since    time.Time    `json:"since"`    // when it was last begun to be served
-	// Number counts the views in the order in which they were first served; a
+	// Number counts the views in the order in which following led to them; a
 	// step back goes to a lower one.
 	Number int `json:"number"`
+	// Alone is of a view that following never led to, as `pin --alone` makes them. It is no
+	// step: its Number is that of the view before it.
+	Alone bool `json:"alone,omitempty"`
 }
 
 // Pin holds the served view where it is.

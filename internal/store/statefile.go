@@ -9,6 +9,8 @@ import (
 	"io/fs"
 	"math/bits"
 	"path/filepath"
+
+	"golang.org/x/sys/unix"
 )
 
 // errState marks a state file that is cut short, altered or of no known format.
@@ -157,6 +159,7 @@ func (s *Store) save(next *state) error {
 	if errors.Is(err, ErrNoSpace) && s.giveUpSpare() {
 		err = write()
 	}
+	s.readOnly.Store(errors.Is(err, unix.EROFS))
 	if err != nil {
 		return fmt.Errorf("write the store's state: %w", err)
 	}

@@ -72,6 +72,9 @@ type Store struct {
 	claimed map[ReleaseKey]bool // what a sync has got or found, until its source's next Follow
 	changed chan struct{}       // capacity 1: something for Housekeep to do
 	closed  bool
+	// readOnly is set where the state could not be written because nothing can be: a file
+	// system that has met an error does not always say so when it is asked.
+	readOnly atomic.Bool
 	// unflushed is set while trees/ has a name that could not be made durable.
 	unflushed bool
 	datesOff  bool // the high-water mark cannot be kept: no dates are safe
@@ -223,8 +226,8 @@ func (s *Store) loadView(st *state) {
 		return
 	}
 	for n, record := range append([]ViewRecord{*st.View}, st.History...) {
-		if n > 0 && record.ID == st.View.ID {
-			continue // it was the first to be tried
+		if n > 0 && (record.ID == st.View.ID || record.Alone) {
+			continue // it was the first to be tried, or somebody's trial
 		}
 		v, err := s.buildView(record.Releases)
 		if err != nil {
@@ -248,9 +251,9 @@ func (s *Store) loadView(st *state) {
 		s.current.Store(v)
 		return
 	}
-	if keys := s.desired(st); len(keys) > 0 {
+	if keys := s.readable(st, s.desired(st)); len(keys) > 0 {
 		if v, err := s.buildView(keys); err == nil {
-			s.log.Warn("serving what is followed until the damage is repaired", "view", v.id)
+			s.log.Error("no held view is whole; serving what can be read of what is followed until the damage is repaired", "view", v.id)
 			s.current.Store(v)
 			return
 		}

@@ -290,18 +290,37 @@ func (s *Store) replace(old, v *View) {
 // record makes v the served view, with the place in the history that it has, or
 // a new one.
 func (s *state) record(v *View, now time.Time) {
-	r := ViewRecord{ID: v.id, Releases: v.keys(), Since: now.UTC(), Number: 1}
+	r := ViewRecord{ID: v.id, Releases: v.keys(), Since: now.UTC()}
 	switch {
-	case s.Pin != nil && slices.ContainsFunc(s.History, func(h ViewRecord) bool { return h.ID == v.id && h.Number == s.Pin.Number }):
+	case s.Pin != nil && s.View != nil && s.View.ID == v.id: // another one stood in for it
+		r.Number, r.Alone = s.View.Number, s.View.Alone
+	case s.Pin != nil && slices.ContainsFunc(s.History, func(h ViewRecord) bool { return h.ID == v.id && h.Number == s.Pin.Number && !h.Alone }):
 		r.Number = s.Pin.Number
-	default:
-		if len(s.History) > 0 {
-			r.Number = s.History[0].Number + 1
+	case s.Pin != nil:
+		if r.Alone = true; s.View != nil {
+			r.Number = s.View.Number
 		}
-		s.History = slices.Insert(s.History, 0, r)
-		s.History = s.History[:min(len(s.History), maxHistory)]
+		s.History = slices.DeleteFunc(s.History, func(h ViewRecord) bool { return h.Alone && h.ID == v.id })
+		s.remember(r)
+	default:
+		r.Number = s.lastNumber() + 1
+		s.remember(r)
 	}
 	s.View = &r
+}
+
+func (s *state) remember(r ViewRecord) {
+	s.History = slices.Insert(s.History, 0, r)
+	s.History = s.History[:min(len(s.History), maxHistory)]
+}
+
+// lastNumber is that of the view that following led to last, 0 if there is none.
+func (s *state) lastNumber() int {
+	last := 0
+	for _, h := range s.History {
+		last = max(last, h.Number)
+	}
+	return last
 }
 
 // inUse are the releases that are followed, pin or no pin, lost or not, in the served
