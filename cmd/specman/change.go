@@ -3,14 +3,25 @@ package main
 import (
 	"context"
 	"errors"
+	"io/fs"
+	"os"
 
 	"github.com/specman/specman/internal/ops"
 	"github.com/specman/specman/internal/store"
 )
 
 // askOrDo makes a change: the running service makes it, or, where none runs,
-// this process, which takes the store for it.
+// this process, which takes the store for it. There must be one.
 func askOrDo[T any](ctx context.Context, a *app, ask func(ops.Client) (T, error), do func(*store.Store) (T, error)) (value T, err error) {
+	return askOr(ctx, a, false, ask, do)
+}
+
+// askOrMake is askOrDo for a change that may begin a store.
+func askOrMake[T any](ctx context.Context, a *app, ask func(ops.Client) (T, error), do func(*store.Store) (T, error)) (value T, err error) {
+	return askOr(ctx, a, true, ask, do)
+}
+
+func askOr[T any](ctx context.Context, a *app, mayMake bool, ask func(ops.Client) (T, error), do func(*store.Store) (T, error)) (value T, err error) {
 	loaded, err := a.config()
 	if err != nil {
 		value, err = askDespite(a, err, ask)
@@ -19,6 +30,10 @@ func askOrDo[T any](ctx context.Context, a *app, ask func(ops.Client) (T, error)
 	value, err = ask(ops.Client{Socket: loaded.Config.Control.Socket})
 	if !errors.Is(err, ops.ErrNotRunning) {
 		return value, moveError(err)
+	}
+	dir := loaded.Config.Store.Dir
+	if _, missing := os.Stat(dir); !mayMake && errors.Is(missing, fs.ErrNotExist) {
+		return value, readError(dir, err, missing)
 	}
 	log, err := a.logger()
 	if err != nil {

@@ -162,6 +162,8 @@ func (g *sources) whyNothing() string {
 		switch {
 		case len(s.Failures) > 0:
 			why = append(why, s.Failures[len(s.Failures)-1].Summary())
+		case slices.ContainsFunc(s.Followed, poller.Followed.Refused):
+			why = append(why, "what was pushed is refused")
 		case s.Syncing:
 			why = append(why, "the first sync is under way")
 		}

@@ -75,7 +75,7 @@ func (a *app) importFile(ctx context.Context, name string, request ops.ImportReq
 	progress := a.progress("importing " + name)
 	defer progress.end()
 	body := progress.reader(input, size)
-	return askOrDo(ctx, a,
+	return askOrMake(ctx, a,
 		func(c ops.Client) (ops.ImportResult, error) { return c.Import(ctx, body, request) },
 		func(st *store.Store) (ops.ImportResult, error) {
 			result, err := importInto(ctx, st, &loaded.Config, a.log, body, request)

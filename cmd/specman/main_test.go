@@ -55,6 +55,8 @@ func TestUsage(t *testing.T) {
 			"specman: unknown command \"bsh\" for \"specman completion\"\n  did you mean bash or zsh?\n"},
 		{"too many arguments", []string{"version", "x"}, 2, "",
 			"specman: specman version takes no arguments, but was given \"x\"\n  usage: specman version [flags]; see `specman version --help`\n"},
+		{"alone, and which one is not said", []string{"rollback", "--alone", "--store.dir=/none"}, 2, "",
+			"specman: --alone is of a release, and none is named\n  give its tag or manifest digest: specman rollback VERSION --alone\n"},
 		{"unknown flag, near one", []string{"config", "--source.intervall=1m"}, 2, "",
 			"specman: unknown flag: --source.intervall\n  did you mean --source.interval?\n"},
 		{"unknown flag, near none", []string{"config", "--frobnicate-it-all"}, 2, "",

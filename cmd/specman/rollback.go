@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -83,6 +84,8 @@ func moveCommand(app *app, cmd *cobra.Command, do func(ops.Mover, ops.MoveReques
 		ctx := cmd.Context()
 		if len(args) > 0 {
 			request.Version = args[0]
+		} else if request.Alone {
+			return usageError{withCure(errors.New("--alone is of a release, and none is named"), "give its tag or manifest digest: specman "+cmd.Name()+" VERSION --alone")}
 		}
 		m, err := askOrDo(ctx, app,
 			func(c ops.Client) (ops.Move, error) { return ask(&c, ctx, request) },

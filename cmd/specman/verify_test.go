@@ -51,3 +51,14 @@ func TestVerifyRepairsAPinnedRelease(t *testing.T) {
 	assert.Equal(t, "one\n", service.fetch("/a.txt"))
 	assert.Contains(t, must("status").stdout, "is held at", "nothing but the damage has changed")
 }
+
+// A folder that was mistyped is no store, and none is made of it.
+func TestNoCommandMakesAStoreByTheWay(t *testing.T) {
+	for _, args := range [][]string{{"verify"}, {"gc"}, {"rollback"}, {"pin"}, {"unpin"}, {"forget", "1.0.0"}} {
+		folder := filepath.Join(t.TempDir(), "mistyped")
+		got := runWith(t, nil, append(args, "--store.dir="+folder)...)
+		assert.Equal(t, 1, got.status, args)
+		assert.Contains(t, got.stderr, "and there is no store at "+folder, args)
+		assert.NoDirExists(t, folder, args)
+	}
+}

@@ -81,6 +81,16 @@ func (c *Client) Get(ctx context.Context, path string, query url.Values, into an
 	return c.do(ctx, http.MethodGet, path, query, nil, into)
 }
 
+// changeTimeout bounds the wait for a change that reads and writes little.
+const changeTimeout = time.Minute
+
+// change is Post for one of those.
+func (c *Client) change(ctx context.Context, path string, query url.Values, into any) error {
+	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
+	defer cancel()
+	return c.Post(ctx, path, query, into)
+}
+
 // Post asks for a change and waits until it is made.
 func (c *Client) Post(ctx context.Context, path string, query url.Values, into any) error {
 	return c.do(ctx, http.MethodPost, path, query, nil, into)

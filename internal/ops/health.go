@@ -3,8 +3,11 @@ package ops
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
+
+	"github.com/specman/specman/internal/sync/poller"
 )
 
 // livez says that the process answers: a fault of registry or store is nothing
@@ -58,6 +61,8 @@ func (s *Server) Why() string {
 			whys = append(whys, fmt.Sprintf("the last sync of source %s failed at stage %s: %s", st.Source, st.Failures[0].Stage, st.Failures[0].Reason))
 		case st.LastResult == "":
 			whys = append(whys, fmt.Sprintf("the first sync of source %s has not ended yet", st.Source))
+		case slices.ContainsFunc(st.Followed, poller.Followed.Refused):
+			whys = append(whys, fmt.Sprintf("what source %s selects is refused: `specman status` says why", st.Source))
 		default:
 			whys = append(whys, fmt.Sprintf("source %s has nothing that is selected", st.Source))
 		}

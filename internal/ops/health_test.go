@@ -41,6 +41,8 @@ func TestWhyNothingIsServed(t *testing.T) {
 	r = newRig(t)
 	r.source.status = poller.Status{LastResult: poller.Noop}
 	assert.Contains(t, r.server.Why(), "nothing that is selected")
+	r.source.status.Followed = []poller.Followed{{Tag: "1.0.0", State: poller.Refused}}
+	assert.Contains(t, r.server.Why(), "what source default selects is refused")
 }
 
 func TestReadyIsAMetric(t *testing.T) {

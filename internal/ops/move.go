@@ -144,17 +144,17 @@ func compare(s Mover, target store.ViewRecord) (Move, error) {
 
 // Rollback asks for an earlier view.
 func (c *Client) Rollback(ctx context.Context, r MoveRequest) (m Move, err error) {
-	return m, c.Post(ctx, "/api/v1/rollback", r.query(), &m)
+	return m, c.change(ctx, "/api/v1/rollback", r.query(), &m)
 }
 
 // Pin asks for a view to be held.
 func (c *Client) Pin(ctx context.Context, r MoveRequest) (m Move, err error) {
-	return m, c.Post(ctx, "/api/v1/pin", r.query(), &m)
+	return m, c.change(ctx, "/api/v1/pin", r.query(), &m)
 }
 
 // Unpin asks for the selectors to be followed again.
 func (c *Client) Unpin(ctx context.Context, r MoveRequest) (m Move, err error) {
-	return m, c.Post(ctx, "/api/v1/unpin", r.query(), &m)
+	return m, c.change(ctx, "/api/v1/unpin", r.query(), &m)
 }
 
 // move answers a call that changes what is served.

@@ -123,7 +123,7 @@ func repairAll(s Keeper, layers map[digest.Digest]bool) (lacking bool, err error
 
 // Forget asks for a release to be taken out of the view.
 func (c *Client) Forget(ctx context.Context, version string) (f Forgotten, err error) {
-	return f, c.Post(ctx, "/api/v1/forget", url.Values{"version": {version}}, &f)
+	return f, c.change(ctx, "/api/v1/forget", url.Values{"version": {version}}, &f)
 }
 
 // Verify asks for all files to be checked, and waits for it, however long.

@@ -36,8 +36,17 @@ func (s *pass) notices() []Notice {
 				continue
 			}
 			add(logged, "see the failure; it is tried again at each sync", "%s is served at an older digest than the registry's", f.Reference)
+		case Unknown:
+			if f.failure != nil {
+				add(true, f.failure.Cure, "the registry cannot be asked for %s: %s", f.Reference, f.failure.Reason)
+			}
 		case Vanished:
 			add(logged, "push it again, or `specman forget` it", "%s has vanished from the registry; its last content is served", f.Reference)
+		}
+	}
+	for _, f := range s.failures {
+		if f.Tag == "" && !f.quiet {
+			add(true, f.Cure, "the last sync failed at stage %s: %s", f.Stage, f.Reason)
 		}
 	}
 	return append(out, s.viewNotices()...)
@@ -64,7 +73,7 @@ func (s *pass) viewNotices() []Notice {
 	releases, coverage := v.Releases(), v.Coverage()
 	for low := range releases {
 		r := &releases[low]
-		if r.Source != s.Name {
+		if r.Source != s.Name && r.Source != store.ImportSource { // for which nobody else speaks
 			continue
 		}
 		if top := coveredByLower(releases[:low], r); top != nil && coverage[low].Differs > 0 {

@@ -71,6 +71,9 @@ const (
 	StandsIn   FollowState = "stands in"   // not selected any more; contributes until what took its place is to be had
 )
 
+// Refused says whether the tag's digest in the registry is.
+func (f Followed) Refused() bool { return f.State == Refused }
+
 // Notice is something that a person should know while it stands.
 type Notice struct {
 	What string `json:"what"`

@@ -52,3 +52,25 @@ func TestStatusIsOfNow(t *testing.T) {
 	require.NoError(t, err)
 	assert.Zero(t, n)
 }
+
+// While the registry cannot be asked, that is the first thing to know.
+func TestAFailingSyncIsANotice(t *testing.T) {
+	r := newRig(t)
+	r.registry.push(t, "1.0.0", day(1), files{"a": "1"})
+	r.sync()
+	assert.Empty(t, r.poller.Status().Notices)
+	for call, want := range map[string]string{
+		"tags":       "the last sync failed at stage list: ",
+		"head 1.0.0": "the registry cannot be asked for 1.0.0: ",
+	} {
+		r.registry.failing(func(c string) error { return map[string]error{call: unavailable}[c] })
+		r.sync()
+		notices := r.poller.Status().Notices
+		require.Len(t, notices, 1, call)
+		assert.Contains(t, notices[0].What, want)
+		assert.Equal(t, unavailable.Hint, notices[0].Cure)
+	}
+	r.registry.failing(nil)
+	r.sync()
+	assert.Empty(t, r.poller.Status().Notices)
+}
