@@ -3,6 +3,7 @@ package filestate
 import (
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -38,4 +39,32 @@ func TestState(t *testing.T) {
 
 func TestNothingIsSettledOfWhatIsNotKnown(t *testing.T) {
 	assert.False(t, State{}.Settled())
+}
+
+// dated is a file that has changed at another time than it has.
+type dated struct {
+	os.FileInfo
+	changed time.Time
+}
+
+func (d dated) Sys() any {
+	st := *d.FileInfo.Sys().(*syscall.Stat_t)
+	st.Ctim = syscall.NsecToTimespec(d.changed.UnixNano())
+	return &st
+}
+
+func TestAFileThatHasChangedInTheFuture(t *testing.T) {
+	info, err := os.Stat(t.TempDir())
+	require.NoError(t, err)
+	for by, settled := range map[time.Duration]bool{
+		-time.Hour: true, -100 * time.Millisecond: false, 100 * time.Millisecond: false, time.Hour: true,
+	} {
+		assert.Equal(t, settled, Of(dated{info, time.Now().Add(by)}).Settled(), "%v from now", by)
+	}
+
+	soon := dated{info, time.Now().Add(500 * time.Millisecond)}
+	before := Of(soon)
+	assert.Equal(t, before, Of(soon))
+	time.Sleep(time.Until(soon.changed))
+	assert.NotEqual(t, before, Of(soon), "a write that comes when the clock is there must show")
 }
