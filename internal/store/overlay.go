@@ -68,22 +68,22 @@ func (o *overlay) lay(n int32, t *tree, blockers map[string]bool) {
 	newBlockers := make(map[string]bool)
 	for rec := range t.records {
 		r, path := &t.records[rec], t.path(int32(rec))
+		above := o.served(path)
 		if len(hidden) > 0 {
 			if parent, _, ok := cutLast(path); ok && hidden[parent] {
-				o.cover(n, r, nil)
+				o.cover(n, r, above) // a tree above that file may have the path, too
 				hidden[path] = r.kind == Dir
 				continue
 			}
 		}
-		if at, ok := o.find(path); ok {
-			above := o.nodes[at].kind(o.trees)
+		if above != nil {
 			switch {
 			case r.kind == File:
-				o.cover(n, r, o.nodes[at].record(o.trees))
-				if above == Dir {
+				o.cover(n, r, above)
+				if above.kind == Dir {
 					newBlockers[path] = true
 				}
-			case above == File || blockers[path]:
+			case above.kind == File || blockers[path]:
 				hidden[path] = true
 			}
 			continue
@@ -99,6 +99,14 @@ func (o *overlay) lay(n int32, t *tree, blockers map[string]bool) {
 	for path := range newBlockers {
 		blockers[path] = true
 	}
+}
+
+// served is what is served at a path below the root, nil if nothing is.
+func (o *overlay) served(path string) *record {
+	if at, ok := o.find(path); ok {
+		return o.nodes[at].record(o.trees)
+	}
+	return nil
 }
 
 // cover counts a file of tree n that is not served; by is what is served at

@@ -139,6 +139,7 @@ func TestOverlay(t *testing.T) {
 		{"an upper file hides a lower folder whole", []content{{"a": "1"}, {"a/b/c": "2", "a/d": "3", "a-b": "4", "a0": "5"}}, content{"a": "1", "a-b": "4", "a0": "5"}},
 		{"an upper folder hides a lower file", []content{{"a/x": "1"}, {"a": "2"}}, content{"a/x": "1"}},
 		{"a hidden file still hides what lies below it", []content{{"a/x": "1"}, {"a": "2"}, {"a/y": "3"}}, content{"a/x": "1"}},
+		{"a hidden file hides what is served all the same", []content{{"a/x": "1"}, {"a": "2"}, {"a/x": "1", "a/y": "3"}}, content{"a/x": "1"}},
 		{"a hidden folder hides nothing", []content{{"a": "1"}, {"a/x": "2"}, {"b": "3"}}, content{"a": "1", "b": "3"}},
 		{"whiteout names are ordinary", []content{{".wh.a": ""}, {"a": "2"}}, content{".wh.a": "", "a": "2"}},
 	} {
@@ -155,8 +156,15 @@ func TestOverlay(t *testing.T) {
 			defer v.Close()
 			files, _ := v.Files()
 			var total int
-			for _, stat := range v.Coverage() {
+			for n, stat := range v.Coverage() {
 				total += stat.Served
+				var differs int
+				for name, text := range c.layers[n] {
+					if c.want[name] != text {
+						differs++
+					}
+				}
+				assert.Equal(t, differs, stat.Differs, "layer %d", n)
 			}
 			assert.Equal(t, len(c.want), files)
 			assert.Equal(t, len(c.want), total)
