@@ -189,6 +189,21 @@ func TestDamagedState(t *testing.T) {
 			require.NoError(t, err)
 			assert.Equal(t, newer(ours), kept, "it is left alone")
 		})
+		t.Run("cut short, and the one before "+name, func(t *testing.T) {
+			dir := prepare(t)
+			current, previous := filepath.Join(dir, "state.json"), filepath.Join(dir, "state.previous.json")
+			ours, err := os.ReadFile(current)
+			require.NoError(t, err)
+			require.NoError(t, os.WriteFile(previous, newer(ours), 0o644))
+			for _, harm := range []func() error{func() error { return os.Truncate(current, 20) }, func() error { return os.Remove(current) }} {
+				require.NoError(t, harm())
+				_, err = Open(context.Background(), Options{Dir: dir})
+				assert.ErrorIs(t, err, ErrNewer)
+			}
+			kept, err := os.ReadFile(previous)
+			require.NoError(t, err)
+			assert.Equal(t, newer(ours), kept, "it is left alone")
+		})
 	}
 }
 

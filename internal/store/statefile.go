@@ -94,7 +94,8 @@ func (s *state) check() error {
 }
 
 // readState reads the state of a store. Where state.json cannot be read as
-// what Specman writes, the one before it is taken, and damage says why.
+// what Specman writes, the one before it is taken, and damage says why. The store is a
+// newer Specman's if either of the two is.
 func readState(dir string) (st *state, damage error, err error) {
 	st, err = readStateFile(filepath.Join(dir, "state.json"))
 	if err == nil || errors.Is(err, ErrNewer) {
@@ -104,6 +105,8 @@ func readState(dir string) (st *state, damage error, err error) {
 	switch {
 	case prevErr == nil:
 		return previous, err, nil
+	case errors.Is(prevErr, ErrNewer):
+		return nil, nil, prevErr // a new beginning would take from it what it holds
 	case errors.Is(err, fs.ErrNotExist) && errors.Is(prevErr, fs.ErrNotExist):
 		return &state{Format: stateFormat}, nil, nil
 	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, errState):
