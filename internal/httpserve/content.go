@@ -3,8 +3,6 @@ package httpserve
 import (
 	"crypto/sha256"
 	"errors"
-	"fmt"
-	"io"
 	"os"
 
 	"github.com/specman/specman/internal/store"
@@ -50,7 +48,7 @@ func (s *Server) open(view *store.View, entry store.Entry, form form) (content, 
 	}
 	var err error
 	if form.coding == variant.Identity {
-		c.sum, err = entry.Sum, readChecked(view, entry, c.body)
+		c.sum, err = entry.Sum, view.Read(entry, c.body)
 	} else {
 		c.close(false)
 		c.buffer = nil
@@ -78,21 +76,4 @@ func (s *Server) openLarge(view *store.View, entry store.Entry, form form) (cont
 		err = errRemade
 	}
 	return c, err
-}
-
-// readChecked reads a small file into body, which is of its size, and holds it
-// against its published sha256.
-func readChecked(view *store.View, entry store.Entry, body []byte) error {
-	f, err := view.Open(entry)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	if _, err := io.ReadFull(f, body); err != nil {
-		return fmt.Errorf("read %q: %w", f.Name(), err)
-	}
-	if sha256.Sum256(body) != entry.Sum {
-		return fmt.Errorf("read %q: %w: its sha256 is not the published one", f.Name(), store.ErrDamaged)
-	}
-	return nil
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"github.com/specman/specman/internal/store"
 )
@@ -259,4 +260,45 @@ func TestDamagedFiles(t *testing.T) {
 		assert.Equal(t, 200, got.StatusCode)
 		assert.Equal(t, small, got.body)
 	})
+}
+
+// unreadable puts a file over one of 4096 bytes that is as large, and that no read
+// gives a byte of, as from a disk with a bad block.
+func unreadable(t *testing.T, path string) {
+	t.Helper()
+	const bad = "/sys/class/net/lo/speed"
+	if _, err := os.ReadFile(bad); os.Getuid() != 0 || !errors.Is(err, unix.EINVAL) {
+		t.Skip("only root can put an unreadable file there, and only where sysfs has one")
+	}
+	require.NoError(t, unix.Mount(bad, path, "", unix.MS_BIND, ""))
+	t.Cleanup(func() { assert.NoError(t, unix.Unmount(path, unix.MNT_DETACH)) })
+}
+
+func TestASmallFileThatCannotBeRead(t *testing.T) {
+	const lone, shared = "lone.txt", "shared.txt"
+	page := func(text string) string { return strings.Repeat(text, 4096/len(text)) }
+	s := openStore(t)
+	hold(t, s, "1.0.0", tree{"copy.txt": page("both")}) // before any view is served: nothing to share files with
+	follow(t, s, hold(t, s, "2.0.0", tree{lone: page("lone"), shared: page("both")}))
+	told := 0
+	r := start(t, s, func(o *Options) {
+		o.OnDamage = func(v *store.View, e store.Entry) {
+			told++
+			s.Damaged(v, e)
+		}
+	})
+	v := s.Acquire()
+	defer v.Close()
+	unreadable(t, filepath.Join(v.Folder(), lone))
+	unreadable(t, filepath.Join(v.Folder(), shared))
+	client := r.client(t, 1)
+	got := r.ask(t, client, "GET", "/"+shared)
+	assert.Equal(t, 200, got.StatusCode, "another tree has the content")
+	assert.Equal(t, page("both"), got.body)
+	assert.Equal(t, 1, told)
+	got = r.ask(t, client, "GET", "/"+lone)
+	assert.Equal(t, 503, got.StatusCode)
+	assert.Contains(t, got.body, "damaged")
+	assert.Equal(t, 2, told)
+	assert.Len(t, s.Harmed(), 1, "it is mended, or fetched anew")
 }

@@ -3,6 +3,7 @@ package store
 import (
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"maps"
@@ -60,6 +61,15 @@ func passing(err error) bool {
 	return slices.ContainsFunc([]error{
 		unix.EMFILE, unix.ENFILE, unix.ENOMEM, unix.EINTR, unix.EAGAIN, unix.EACCES, unix.EPERM,
 	}, func(known error) bool { return errors.Is(err, known) })
+}
+
+// asDamage is a fault that reading met, as ErrDamaged unless it is passing: a disk that
+// does not give what it holds is as bad as one that gives something else.
+func asDamage(err error) error {
+	if err == nil || passing(err) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", ErrDamaged, err)
 }
 
 func (t *tree) isDamaged(rec int32) bool {
@@ -165,26 +175,25 @@ func (s *Store) Damaged(v *View, e Entry) {
 	nd := &v.nodes[e.node]
 	t := v.trees[nd.tree]
 	rec := t.records[nd.rec].real
-	if f, _, err := t.openFile(rec); err == nil {
-		defer f.Close()
-		if hashFile(f) == e.Sum {
-			return
-		}
-	} else if !errors.Is(err, ErrDamaged) {
-		return
+	f, _, err := t.openFile(rec)
+	if err == nil {
+		err = compare(f, e.Sum)
+		f.Close()
 	}
-	if !t.isDamaged(rec) {
+	if errors.Is(err, ErrDamaged) && !t.isDamaged(rec) {
 		s.markDamaged(t, rec)
 	}
 }
 
-// hashFile returns the sha256 of an open file, from its beginning, and leaves
-// the file there; the zero sum if it cannot be read.
-func hashFile(f *os.File) (sum [sha256.Size]byte) {
+// compare reads an open file, from its beginning, and leaves the file there. The error
+// wraps ErrDamaged where it is not of that sha256, or cannot be read and never will.
+func compare(f *os.File, sum [sha256.Size]byte) error {
 	h := sha256.New()
 	if _, err := io.Copy(h, io.NewSectionReader(f, 0, 1<<62)); err != nil {
-		return sum
+		return asDamage(err)
 	}
-	h.Sum(sum[:0])
-	return sum
+	if [sha256.Size]byte(h.Sum(nil)) != sum {
+		return fmt.Errorf("%w: its content is not the published one", ErrDamaged)
+	}
+	return nil
 }

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"testing"
@@ -12,6 +14,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 )
 
 // rot changes a byte of a file of a tree, as a failing disk would.
@@ -254,4 +257,16 @@ func emptied(t *testing.T, dir string) {
 		left, err := os.ReadDir(filepath.Join(dir, stagingFolder))
 		return err == nil && len(left) == 0
 	}, 10*time.Second, time.Millisecond)
+}
+
+// What a disk does not give is damage, whatever it says; what this process lacks is not.
+func TestWhatReadingMeets(t *testing.T) {
+	for _, err := range []error{unix.EIO, unix.EINVAL, unix.ESTALE, io.ErrUnexpectedEOF} {
+		assert.ErrorIs(t, asDamage(&fs.PathError{Op: "read", Err: err}), ErrDamaged)
+		assert.ErrorIs(t, asDamage(&fs.PathError{Op: "read", Err: err}), err)
+	}
+	for _, err := range []error{unix.EMFILE, unix.ENFILE, unix.ENOMEM} {
+		assert.NotErrorIs(t, asDamage(&fs.PathError{Op: "read", Err: err}), ErrDamaged)
+	}
+	assert.NoError(t, asDamage(nil))
 }

@@ -213,10 +213,14 @@ func (t *tree) openContent(sum [sha256.Size]byte) (file *os.File, ok bool, err e
 		if openErr != nil {
 			continue
 		}
-		if hashFile(f) == sum {
+		compareErr := compare(f, sum)
+		if compareErr == nil {
 			return f, true, nil
 		}
 		f.Close()
+		if passing(compareErr) {
+			err = compareErr
+		}
 	}
 	return nil, false, err
 }

@@ -93,7 +93,7 @@ func (r *reuse) linkLarge(sum [sha256.Size]byte, name string) {
 		return
 	}
 	defer f.Close()
-	if hashFile(f) != sum {
+	if compare(f, sum) != nil {
 		return
 	}
 	aside := fmt.Sprintf("%s/aside-%d", r.staging, r.asides.Add(1)) // beside the files: it meets no name of the archive

@@ -99,14 +99,17 @@ func openTree(dir string, layer digest.Digest) (*tree, error) {
 // file, not of the published content.
 func (t *tree) open(rec int32) (*os.File, error) {
 	f, info, err := t.openFile(rec)
-	if err != nil || info.Size() <= vouchFrom || t.vouch(rec, f, info) {
+	if err != nil || info.Size() <= vouchFrom {
 		return f, err
 	}
+	if err = t.vouch(rec, f, info); err == nil {
+		return f, nil
+	}
 	f.Close()
-	if t.found != nil {
+	if t.found != nil && errors.Is(err, ErrDamaged) {
 		t.found(t, rec)
 	}
-	return nil, t.cannotOpen(rec, fmt.Errorf("%w: its content is not the published one", ErrDamaged))
+	return nil, t.cannotOpen(rec, err)
 }
 
 // openFile is open for who reads all of the file, and compares.
@@ -120,11 +123,8 @@ func (t *tree) openFile(rec int32) (*os.File, os.FileInfo, error) {
 // openAnyway is openFile of one that may have been found damaged.
 func (t *tree) openAnyway(rec int32) (*os.File, os.FileInfo, error) {
 	f, err := t.root.OpenFile(t.path(rec), os.O_RDONLY|unix.O_NONBLOCK, 0) // or a pipe in its place would hold the reader
-	if err != nil && !passing(err) {
-		err = fmt.Errorf("%w: %w", ErrDamaged, err)
-	}
 	if err != nil {
-		return nil, nil, t.cannotOpen(rec, err)
+		return nil, nil, t.cannotOpen(rec, asDamage(err))
 	}
 	info, err := f.Stat()
 	if err != nil || !info.Mode().IsRegular() || info.Size() != t.records[rec].size {

@@ -162,7 +162,10 @@ func (t *tree) check(rec int32) (reason string, err error) {
 		return err.Error(), nil
 	}
 	defer f.Close()
-	if hashFile(f) != t.records[rec].sum {
+	switch err := compare(f, t.records[rec].sum); {
+	case passing(err):
+		return "", err
+	case err != nil:
 		return "its content is not the published one", nil
 	}
 	return "", nil
@@ -242,9 +245,10 @@ func (s *Store) refill(st *Staging, t *tree) error {
 func (s *Store) refillFile(st *Staging, t *tree, rec int32, modTime time.Time) error {
 	r, name := &t.records[rec], t.path(rec)
 	f, _, err := t.openAnyway(rec)
-	if err == nil && t.isDamaged(rec) && hashFile(f) != r.sum { // the disk may have had a bad moment
-		f.Close()
-		err = ErrDamaged
+	if err == nil && t.isDamaged(rec) { // it may be right again: the disk had a bad moment
+		if err = compare(f, r.sum); err != nil {
+			f.Close()
+		}
 	}
 	if errors.Is(err, ErrDamaged) {
 		var ok bool

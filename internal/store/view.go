@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"os"
 	"path"
@@ -146,6 +147,24 @@ func (v *View) Open(e Entry) (*os.File, error) {
 		}
 	}
 	return f, err
+}
+
+// Read reads a file of the view into content, which is of its size, and compares it
+// with what was published. The error wraps ErrDamaged where that of Open does, where
+// the bytes are others, and where the disk does not give them.
+func (v *View) Read(e Entry, content []byte) error {
+	f, err := v.Open(e)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if _, err := io.ReadFull(f, content); err != nil {
+		return fmt.Errorf("read %q: %w", f.Name(), asDamage(err))
+	}
+	if sha256.Sum256(content) != e.Sum {
+		return fmt.Errorf("read %q: %w: its sha256 is not the published one", f.Name(), ErrDamaged)
+	}
+	return nil
 }
 
 // Close ends the hold. The view and its entries must not be used after it.

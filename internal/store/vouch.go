@@ -36,21 +36,22 @@ func (v *vouchers) of(rec int32) *voucher {
 	return v.files[rec]
 }
 
-// vouch says whether an open file holds what was published.
-func (t *tree) vouch(rec int32, f *os.File, info os.FileInfo) bool {
+// vouch compares an open file with what was published, if anything may have changed on
+// it since it was last done. Its error is that of compare.
+func (t *tree) vouch(rec int32, f *os.File, info os.FileInfo) error {
 	now := filestate.Of(info)
 	settled := now.Settled()
 	v := t.vouchers.of(rec)
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if settled && v.seen == now {
-		return true
+		return nil
 	}
-	if hashFile(f) != t.records[rec].sum {
-		return false
+	if err := compare(f, t.records[rec].sum); err != nil {
+		return err
 	}
 	if settled {
 		v.seen = now
 	}
-	return true
+	return nil
 }
