@@ -2,7 +2,9 @@ package store
 
 import (
 	"crypto/sha256"
+	"maps"
 	"os"
+	"slices"
 	"sync"
 
 	"github.com/opencontainers/go-digest"
@@ -141,53 +143,73 @@ func (l *loadedTrees) inUse(layer digest.Digest) bool {
 
 // openCopy opens a file with the same content in another tree, or elsewhere in the
 // same one: in memory, else on disk. It is the way out when a file is damaged, so it
-// may take its time.
-func (l *loadedTrees) openCopy(sum [sha256.Size]byte) (*os.File, bool) {
-	l.mu.Lock()
-	for _, t := range l.trees {
-		if f, ok, _ := t.openContent(sum); ok {
-			l.mu.Unlock()
-			return f, true
+// may take its time. The error wraps ErrNotHeld where there is none, and tells of a
+// passing fault where it could not look everywhere.
+func (l *loadedTrees) openCopy(sum [sha256.Size]byte) (*os.File, error) {
+	if f, err := l.searchHeld(sum); err == nil {
+		return f, nil
+	}
+	return l.searchDisk(sum)
+}
+
+// searchHeld opens a file with a content in a tree that somebody holds. It reads files,
+// and nobody who takes a tree waits for that.
+func (l *loadedTrees) searchHeld(sum [sha256.Size]byte) (*os.File, error) {
+	held := l.takeHeld()
+	defer func() {
+		for _, t := range held {
+			l.give(t)
+		}
+	}()
+	for _, t := range held {
+		if f, err := t.openContent(sum); err == nil {
+			return f, nil
 		}
 	}
-	l.mu.Unlock()
-	return l.searchDisk(sum)
+	return nil, ErrNotHeld
+}
+
+// takeHeld takes all trees that somebody holds; each needs a give.
+func (l *loadedTrees) takeHeld() []*tree {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	held := slices.Collect(maps.Values(l.trees))
+	for _, t := range held {
+		t.users++
+	}
+	return held
 }
 
 // searchDisk opens a file with a content in any tree on disk. What was not found is
 // not searched for again, however often a client asks.
-func (l *loadedTrees) searchDisk(sum [sha256.Size]byte) (*os.File, bool) {
+func (l *loadedTrees) searchDisk(sum [sha256.Size]byte) (*os.File, error) {
 	l.searching.Lock()
 	defer l.searching.Unlock()
 	if l.lacking[sum] {
-		return nil, false
+		return nil, ErrNotHeld
 	}
 	layers, err := layersOnDisk(l.dir)
 	if err != nil {
-		return nil, false
+		return nil, err
 	}
-	all := true // could be looked at
+	var fault error // of a tree that could not be looked at
 	for _, layer := range layers {
-		t, err := l.take(layer)
-		if err != nil {
-			all = all && !passing(err)
-			continue
+		f, err := l.openContentOf(layer, sum)
+		if err == nil {
+			return f, nil
 		}
-		f, ok, err := t.openContent(sum)
-		l.give(t)
-		if ok {
-			return f, true
+		if passing(err) {
+			fault = err
 		}
-		all = all && err == nil
 	}
-	if !all {
-		return nil, false
+	if fault != nil {
+		return nil, fault
 	}
 	if l.lacking == nil {
 		l.lacking = make(map[[sha256.Size]byte]bool)
 	}
 	l.lacking[sum] = true
-	return nil, false
+	return nil, ErrNotHeld
 }
 
 // forgetLacking has the disk searched again: there is something new.
@@ -197,30 +219,50 @@ func (l *loadedTrees) forgetLacking() {
 	clear(l.lacking)
 }
 
-// openContent opens a file of the tree that has a content. The error is of one that
-// cannot be looked at now.
-func (t *tree) openContent(sum [sha256.Size]byte) (file *os.File, ok bool, err error) {
+func (l *loadedTrees) openContentOf(layer digest.Digest, sum [sha256.Size]byte) (*os.File, error) {
+	t, err := l.take(layer)
+	if err != nil {
+		return nil, err
+	}
+	defer l.give(t)
+	return t.openContent(sum)
+}
+
+// openContent opens a file of the tree that has a content. The error is that of
+// openCopy.
+func (t *tree) openContent(sum [sha256.Size]byte) (*os.File, error) {
+	why := ErrNotHeld
 	for rec := range t.records {
 		r := &t.records[rec]
 		if r.kind != File || r.sum != sum || r.real != int32(rec) {
 			continue
 		}
-		// A hard link shares the damage: only bytes that are right count.
-		f, _, openErr := t.openFile(int32(rec))
-		if passing(openErr) {
-			err = openErr
+		f, err := t.openRight(int32(rec))
+		if err == nil {
+			return f, nil
 		}
-		if openErr != nil {
-			continue
-		}
-		compareErr := compare(f, sum)
-		if compareErr == nil {
-			return f, true, nil
-		}
-		f.Close()
-		if passing(compareErr) {
-			err = compareErr
+		if passing(err) {
+			why = err
 		}
 	}
-	return nil, false, err
+	return nil, why
+}
+
+// openRight opens the file of a record if its bytes are right: a hard link shares the
+// damage of the file that a copy is looked for.
+func (t *tree) openRight(rec int32) (*os.File, error) {
+	f, info, err := t.openFile(rec)
+	if err != nil {
+		return nil, err
+	}
+	if info.Size() > vouchFrom {
+		err = t.vouch(rec, f, info)
+	} else {
+		err = compare(f, t.records[rec].sum)
+	}
+	if err != nil {
+		f.Close()
+		return nil, t.cannotOpen(rec, err)
+	}
+	return f, nil
 }

@@ -69,3 +69,43 @@ func TestATreeTakenWhileItIsReplacedIsTheNewOne(t *testing.T) {
 	assert.True(t, s.loaded.named(taken))
 	assert.True(t, s.loaded.inUse(layerFor(files)), "so that nobody removes it")
 }
+
+// A client that asks for a damaged file has a copy of it read. Nobody else waits for
+// that.
+func TestASearchForACopyKeepsNoTreeFromBeingTaken(t *testing.T) {
+	s := openStore(t, t.TempDir())
+	large := strings.Repeat("0123456789", vouchFrom/10+1)
+	follow(t, s, hold(t, s, "1.0.0", content{"a": large, "copy": large}))
+	hold(t, s, "0.9.0", content{"f": "1"})
+	v := s.Acquire()
+	defer v.Close()
+	e, ok := v.Lookup("a")
+	require.True(t, ok)
+	top := v.trees[0]
+	a, _ := top.find("a")
+	top.damaged.Store(&map[int32]bool{a: true})
+
+	rec, _ := top.find("copy")
+	reading := top.vouchers.of(rec)
+	reading.mu.Lock()
+	opened := make(chan error)
+	go func() {
+		f, err := v.Open(e)
+		if err == nil {
+			f.Close()
+		}
+		opened <- err
+	}()
+	users := func() int {
+		s.loaded.mu.Lock()
+		defer s.loaded.mu.Unlock()
+		return top.users
+	}
+	require.Eventually(t, func() bool { return users() == 2 }, 30*time.Second, time.Millisecond, "the search has it")
+	other, err := s.AcquireVersion("0.9.0")
+	require.NoError(t, err)
+	other.Close()
+	reading.mu.Unlock()
+	assert.NoError(t, <-opened)
+	assert.Equal(t, 1, users(), "it is given back")
+}

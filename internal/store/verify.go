@@ -251,11 +251,11 @@ func (s *Store) refillFile(st *Staging, t *tree, rec int32, modTime time.Time) e
 		}
 	}
 	if errors.Is(err, ErrDamaged) {
-		var ok bool
-		if f, ok = s.loaded.openCopy(r.sum); !ok {
-			return fmt.Errorf("the content of %q: %w", name, ErrNotHeld)
+		if f, err = s.loaded.openCopy(r.sum); err != nil {
+			err = fmt.Errorf("the content of %q: %w", name, err)
 		}
-	} else if err != nil {
+	}
+	if err != nil {
 		return err
 	}
 	defer f.Close()

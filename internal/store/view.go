@@ -142,7 +142,7 @@ func (v *View) Open(e Entry) (*os.File, error) {
 	t := v.trees[nd.tree]
 	f, err := t.open(t.records[nd.rec].real)
 	if errors.Is(err, ErrDamaged) {
-		if f, ok := v.loaded.openCopy(e.Sum); ok {
+		if f, err := v.loaded.openCopy(e.Sum); err == nil {
 			return f, nil
 		}
 	}
