@@ -5,16 +5,22 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 )
 
+// mendPause is how long after a fault of the volume a damaged tree is tried again: what
+// can be written until a full one stops it would be written each minute.
+const mendPause = time.Hour
+
 // mending are the trees that are known to be damaged. Housekeep makes them whole
 // from what else the store holds, registry or no registry: each is tried when its
-// damage is found, and again when a tree is published that may have what it lacks.
+// damage is found, again after a fault, and when a tree is published that may have what
+// it lacks.
 type mending struct {
 	mu    sync.Mutex
-	trees map[digest.Digest]bool // true: to be tried
+	trees map[digest.Digest]time.Time // when each is to be tried; zero: not before another is published
 }
 
 // harmed notes that a tree is damaged.
@@ -22,9 +28,9 @@ func (s *Store) harmed(layer digest.Digest) {
 	m := &s.mending
 	m.mu.Lock()
 	if m.trees == nil {
-		m.trees = make(map[digest.Digest]bool)
+		m.trees = make(map[digest.Digest]time.Time)
 	}
-	m.trees[layer] = true
+	m.trees[layer] = time.Now()
 	m.mu.Unlock()
 	s.touched()
 }
@@ -49,8 +55,9 @@ func (m *mending) has(layer digest.Digest) bool {
 func (m *mending) retry() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	now := time.Now()
 	for layer := range m.trees {
-		m.trees[layer] = true
+		m.trees[layer] = now
 	}
 }
 
@@ -58,21 +65,31 @@ func (m *mending) retry() {
 func (m *mending) due() []digest.Digest {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	now := time.Now()
 	var due []digest.Digest
 	for _, layer := range slices.Sorted(maps.Keys(m.trees)) {
-		if m.trees[layer] {
-			m.trees[layer] = false
+		if at := m.trees[layer]; !at.IsZero() && !at.After(now) {
+			m.trees[layer] = time.Time{}
 			due = append(due, layer)
 		}
 	}
 	return due
 }
 
+// again has a tree that due gave tried once more after a pause, if not before.
+func (m *mending) again(layer digest.Digest, pause time.Duration) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.trees[layer].IsZero() {
+		m.trees[layer] = time.Now().Add(pause)
+	}
+}
+
 func (m *mending) done(layer digest.Digest) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	// What was found damaged anew meanwhile is still to be tried.
-	if !m.trees[layer] {
+	if m.trees[layer].IsZero() {
 		delete(m.trees, layer)
 	}
 }
@@ -103,10 +120,14 @@ func (s *Store) mend() {
 		case err == nil:
 			s.mending.done(layer)
 			s.log.Info("A damaged tree was made whole from what the store holds", "tree", layer)
+		case passing(err): // also where it could not look whether the content is held
+			s.mending.again(layer, 0)
+			s.log.Warn("A damaged tree cannot be made whole at the moment; it is tried again", "tree", layer, "error", err)
 		case errors.Is(err, ErrNotHeld):
 			s.log.Debug("A damaged tree cannot be made whole from what the store holds", "tree", layer, "error", err)
 		default:
-			s.log.Warn("A damaged tree cannot be made whole", "tree", layer, "error", err)
+			s.mending.again(layer, mendPause)
+			s.log.Warn("A damaged tree cannot be made whole; it is tried again", "tree", layer, "in", mendPause, "error", err)
 		}
 	}
 }

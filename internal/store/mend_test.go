@@ -2,10 +2,12 @@ package store
 
 import (
 	"context"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
@@ -141,4 +143,47 @@ func TestALargeFileIsReadBeforeItIsServed(t *testing.T) {
 	s.mend()
 	assert.True(t, s.HasTree(layerFor(files)))
 	assert.Equal(t, files, served(t, s))
+}
+
+// A fault that has nothing to do with the tree must not leave it damaged until another
+// is published, whichever step of the mending it meets.
+func TestAMendThatMetAPassingFaultIsTriedAgain(t *testing.T) {
+	for n := range 12 { // descriptors that are left
+		dir := t.TempDir()
+		s := openStore(t, dir)
+		hold(t, s, "0.9.0", content{"copy": "aaa"})
+		s.loaded.forgetPublished() // the copy is on the disk only
+		files := content{"a": "aaa", "b": "bbb"}
+		follow(t, s, hold(t, s, "1.0.0", files))
+		rot(t, dir, files, "a")
+		_, err := s.Verify(context.Background(), VerifyOptions{})
+		require.NoError(t, err)
+		fewDescriptors(t, n, s.mend)
+		s.mend() // a minute later
+		assert.True(t, s.HasTree(layerFor(files)), "%d descriptors", n)
+		assert.Equal(t, files, served(t, s))
+	}
+}
+
+// A full volume is not written to each minute.
+func TestAMendThatTheVolumeRefusedIsTriedAgainLater(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir)
+	hold(t, s, "0.9.0", content{"copy": "aaa"})
+	files := content{"a": "aaa"}
+	follow(t, s, hold(t, s, "1.0.0", files))
+	rot(t, dir, files, "a")
+	_, err := s.Verify(context.Background(), VerifyOptions{})
+	require.NoError(t, err)
+	require.NoError(t, s.Configure(Options{Keep: 3, Sources: []string{"default"}, MinFree: math.MaxInt64 / 2}))
+	s.mend()
+	require.False(t, s.HasTree(layerFor(files)))
+	require.NoError(t, s.Configure(Options{Keep: 3, Sources: []string{"default"}}))
+	s.mend()
+	require.False(t, s.HasTree(layerFor(files)), "it is not tried at each turn")
+	at := s.mending.trees[layerFor(files)]
+	assert.WithinDuration(t, time.Now().Add(mendPause), at, time.Minute)
+	s.mending.trees[layerFor(files)] = at.Add(-mendPause)
+	s.mend()
+	assert.True(t, s.HasTree(layerFor(files)))
 }
