@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -13,7 +14,16 @@ const (
 	// scrubRate bounds what the background check of all files reads a second,
 	// so that it is not felt.
 	scrubRate = 16 << 20
+	// scrubRest is how many times as long as it took a check that ended early is not
+	// tried again: what keeps it from its end may last, and it reads all anew.
+	scrubRest = 10
 )
+
+// scrubs are the background checks of this process. Only Housekeep uses it.
+type scrubs struct {
+	ended time.Time // the last that came to its end; zero: none has
+	rest  time.Time // until then none begins
+}
 
 // Housekeep removes what retention no longer holds, measures the store, makes
 // damaged trees whole from others and, every Options.ScrubInterval, reads and
@@ -41,8 +51,10 @@ func (s *Store) Housekeep(ctx context.Context) {
 }
 
 func (s *Store) scrubIfDue(ctx context.Context) {
-	last := s.state.Load().Scrubbed
-	if s.options().ScrubInterval <= 0 || time.Since(last) < s.options().ScrubInterval {
+	last := cmp.Or(s.scrubs.ended, s.state.Load().Scrubbed)
+	interval := s.options().ScrubInterval
+	// A clock that was set back must not put the next one off until it is there again.
+	if age := time.Since(last); interval <= 0 || age >= 0 && age < interval || time.Now().Before(s.scrubs.rest) {
 		return
 	}
 	if last.IsZero() {
@@ -50,12 +62,15 @@ func (s *Store) scrubIfDue(ctx context.Context) {
 		s.noteScrub()
 		return
 	}
+	began := time.Now()
 	report, err := s.Verify(ctx, VerifyOptions{BytesPerSecond: scrubRate})
 	switch {
 	case errors.Is(err, context.Canceled):
 		return
 	case err != nil:
-		s.log.Warn("The background check of the store ended early", "error", err)
+		s.log.Warn("The background check of the store ended early; it is tried again", "error", err)
+		s.scrubs.rest = time.Now().Add(scrubRest * time.Since(began))
+		return
 	case len(report.Damaged) > 0:
 		s.log.Error("The background check found damage", "files", len(report.Damaged), "cure", "the next sync fetches anew what it can; `specman verify` lists the rest")
 	default:
@@ -64,8 +79,11 @@ func (s *Store) scrubIfDue(ctx context.Context) {
 	s.noteScrub()
 }
 
+// noteScrub notes that a background check has ended: for the next process, if the volume
+// can be written.
 func (s *Store) noteScrub() {
-	if err := s.change(func(next *state) { next.Scrubbed = time.Now().UTC() }); err != nil {
+	s.scrubs.ended = time.Now().UTC()
+	if err := s.change(func(next *state) { next.Scrubbed = s.scrubs.ended }); err != nil {
 		s.log.Warn("The time of the background check cannot be kept", "error", err)
 	}
 }

@@ -85,6 +85,7 @@ type Store struct {
 	loaded   loadedTrees
 	mending  mending
 	versions versionViews
+	scrubs   scrubs
 	usage    atomic.Int64 // bytes on disk, as last measured
 }
 

@@ -1,0 +1,113 @@
+package store
+
+import (
+	"bytes"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+)
+
+// scrubbing has a store check all files once a week, and write down what it says of it.
+func scrubbing(log *bytes.Buffer) func(*Options) {
+	return func(o *Options) {
+		o.ScrubInterval = 7 * 24 * time.Hour
+		o.Logger = slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	}
+}
+
+// scrubbedAgo is, for a closed store, as if its last check had ended so long ago.
+func scrubbedAgo(t *testing.T, dir string, ago time.Duration) {
+	t.Helper()
+	s := openStore(t, dir)
+	require.NoError(t, s.change(func(st *state) { st.Scrubbed = time.Now().Add(-ago).UTC() }))
+	require.NoError(t, s.Close())
+}
+
+func TestScrub(t *testing.T) {
+	for name, c := range map[string]struct {
+		ago time.Duration
+		due bool
+	}{
+		"six days ago":            {6 * 24 * time.Hour, false},
+		"eight days ago":          {8 * 24 * time.Hour, true},
+		"by a clock that is back": {-365 * 24 * time.Hour, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			files := content{"f": "1"}
+			s := openStore(t, dir)
+			follow(t, s, hold(t, s, "1.0.0", files))
+			require.NoError(t, s.Close())
+			rot(t, dir, files, "f")
+			scrubbedAgo(t, dir, c.ago)
+			s = openStore(t, dir, scrubbing(&bytes.Buffer{}))
+			s.scrubIfDue(t.Context())
+			assert.Equal(t, c.due, !s.HasTree(layerFor(files)))
+			if c.due {
+				assert.WithinDuration(t, time.Now(), s.state.Load().Scrubbed, time.Minute)
+			}
+		})
+	}
+}
+
+// The first check can wait: what a new store holds was checked when it was written.
+func TestTheFirstScrubIsAfterTheInterval(t *testing.T) {
+	var log bytes.Buffer
+	s := openStore(t, t.TempDir(), scrubbing(&log))
+	follow(t, s, hold(t, s, "1.0.0", content{"f": "1"}))
+	s.scrubIfDue(t.Context())
+	assert.NotContains(t, log.String(), "background check")
+	assert.False(t, s.state.Load().Scrubbed.IsZero())
+}
+
+func TestAScrubThatEndedEarlyIsTriedAgain(t *testing.T) {
+	dir := t.TempDir()
+	files := content{"f": "1"}
+	s := openStore(t, dir)
+	follow(t, s, hold(t, s, "1.0.0", files))
+	require.NoError(t, s.Close())
+	rot(t, dir, files, "f")
+	scrubbedAgo(t, dir, 8*24*time.Hour)
+	s = openStore(t, dir, scrubbing(&bytes.Buffer{}))
+	fewDescriptors(t, 1, func() { s.scrubIfDue(t.Context()) })
+	require.True(t, s.HasTree(layerFor(files)), "it could not look")
+	time.Sleep(time.Until(s.scrubs.rest)) // it took next to no time
+	s.scrubIfDue(t.Context())
+	assert.False(t, s.HasTree(layerFor(files)))
+}
+
+// What keeps a check from its end may last, and the disk must not be read for ever.
+func TestAScrubThatEndedEarlyIsFollowedByARest(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir)
+	follow(t, s, hold(t, s, "1.0.0", content{"f": "1"}))
+	require.NoError(t, s.Close())
+	scrubbedAgo(t, dir, 8*24*time.Hour)
+	var log bytes.Buffer
+	s = openStore(t, dir, scrubbing(&log))
+	fewDescriptors(t, 1, func() { s.scrubIfDue(t.Context()) })
+	assert.True(t, s.scrubs.rest.After(s.started))
+	s.scrubs.rest = time.Now().Add(time.Minute) // it took six seconds
+	s.scrubIfDue(t.Context())
+	assert.Equal(t, 1, strings.Count(log.String(), "background check"))
+}
+
+func TestAScrubOfAVolumeThatCannotBeWrittenIsNotRepeated(t *testing.T) {
+	dir := smallVolume(t, "size=8m")
+	s := openStore(t, dir)
+	follow(t, s, hold(t, s, "1.0.0", content{"f": "1"}))
+	require.NoError(t, s.Close())
+	scrubbedAgo(t, dir, 8*24*time.Hour)
+	require.NoError(t, unix.Mount("", dir, "", unix.MS_REMOUNT|unix.MS_RDONLY, ""))
+	var log bytes.Buffer
+	s = openStore(t, dir, scrubbing(&log))
+	for range 3 { // minutes
+		s.scrubIfDue(t.Context())
+	}
+	assert.Equal(t, 1, strings.Count(log.String(), "background check found no damage"))
+}
