@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -24,71 +25,138 @@ type sources struct {
 	metrics syncMetrics
 	log     *slog.Logger
 
-	mu      sync.Mutex
-	cfg     *config.Config // in use; not changed, but replaced
-	pollers []*poller.Poller
-	gone    []string      // names of sources whose pollers are to end
-	next    chan struct{} // closed when pollers have been replaced
+	mu     sync.Mutex
+	cfg    *config.Config // in use; not changed, but replaced
+	polled []polled
+	gone   []string      // names of sources whose pollers are to end
+	next   chan struct{} // closed when pollers have been replaced
+}
+
+// polled is a source that is polled.
+type polled struct {
+	plan   plan
+	poller *poller.Poller
 }
 
 // newSources makes the pollers of a configuration. Without reg nothing is counted.
 func newSources(cfg *config.Config, st *store.Store, reg prometheus.Registerer, log *slog.Logger) (*sources, error) {
 	g := &sources{cfg: cfg, store: st, metrics: newSyncMetrics(reg, cfg), log: log, next: make(chan struct{})}
-	pollers, err := newPollers(cfg, st, g.metrics, log)
-	g.pollers = pollers
+	var err error
+	g.polled, err = g.pollersOf(cfg)
 	return g, err
+}
+
+// pollersOf makes the pollers of a configuration, but for those in use of which it
+// changes nothing. To be called under mu.
+func (g *sources) pollersOf(cfg *config.Config) (all []polled, err error) {
+	for _, next := range plansOf(cfg) {
+		n := slices.IndexFunc(g.polled, func(p polled) bool { return reflect.DeepEqual(p.plan, next) })
+		if n >= 0 {
+			all = append(all, g.polled[n])
+			continue
+		}
+		p, err := next.poller(g.store, g.metrics, g.log)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, polled{next, p})
+	}
+	return all, nil
 }
 
 // run polls until ctx ends, always with the latest pollers.
 func (g *sources) run(ctx context.Context) {
+	running := make(polling)
+	defer running.end(nil)
 	for ctx.Err() == nil {
-		g.forgetGone()
-		g.mu.Lock()
-		pollers, next := g.pollers, g.next
-		g.mu.Unlock()
+		pollers, gone, next := g.latest()
+		// Two pollers of a source would be in each other's way.
+		ended := running.end(pollers)
+		g.forget(gone)
 		if len(pollers) == 0 {
 			g.log.Info("No source.repository is configured: serving what is held or imported")
 		}
-		turn, stop := context.WithCancel(ctx)
-		var running sync.WaitGroup
 		for _, p := range pollers {
-			running.Go(func() { p.Run(turn) })
+			running.start(ctx, p, ended)
 		}
 		select {
 		case <-ctx.Done():
 		case <-next:
 		}
-		stop()
-		running.Wait()
 	}
 }
 
-// forgetGone removes the series of sources that are gone, once nobody moves them.
-func (g *sources) forgetGone() {
+// polling are the pollers that run, each with what ends it and waits for that.
+type polling map[*poller.Poller]func()
+
+// start runs a poller, if it does not run yet. It begins with what one of those that
+// have ended knows of the same repository.
+func (running polling) start(ctx context.Context, p *poller.Poller, ended []*poller.Poller) {
+	if running[p] != nil {
+		return
+	}
+	for _, old := range ended {
+		if old.Name == p.Name && old.Repository == p.Repository {
+			p.Succeed(old)
+		}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		p.Run(ctx)
+	}()
+	running[p] = func() { cancel(); <-done }
+}
+
+// end ends all pollers but those that stay, and returns them.
+func (running polling) end(staying []*poller.Poller) (ended []*poller.Poller) {
+	var ending sync.WaitGroup
+	for p, stop := range running {
+		if !slices.Contains(staying, p) {
+			ending.Go(stop)
+			ended = append(ended, p)
+			delete(running, p)
+		}
+	}
+	ending.Wait()
+	return ended
+}
+
+// latest returns the pollers that are to run, the names of sources that are to be
+// forgotten once theirs have ended, and what is closed when there are others.
+func (g *sources) latest() (pollers []*poller.Poller, gone []string, next <-chan struct{}) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	back := func(name string) bool {
-		return slices.ContainsFunc(g.pollers, func(p *poller.Poller) bool { return p.Name == name })
-	}
-	g.metrics.remove(slices.DeleteFunc(g.gone, back))
-	g.gone = nil
+	gone, g.gone = g.gone, nil
+	return g.allLocked(), gone, g.next
 }
 
-// replace makes run go on with other pollers, which begin with a sync.
+// forget removes the series of sources that are gone, and not back meanwhile.
+func (g *sources) forget(names []string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.metrics.remove(slices.DeleteFunc(names, func(name string) bool {
+		return slices.ContainsFunc(g.polled, func(p polled) bool { return p.poller.Name == name })
+	}))
+}
+
+// replace makes run go on with the pollers of another configuration. Those of which it
+// changes nothing go on as they were; the others begin with a sync.
 func (g *sources) replace(cfg *config.Config) error {
-	pollers, err := newPollers(cfg, g.store, g.metrics, g.log)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	pollers, err := g.pollersOf(cfg)
 	if err != nil {
 		return err
 	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
 	names := sourceNames(cfg)
-	for _, p := range g.pollers {
-		if !slices.Contains(names, p.Name) {
-			g.gone = append(g.gone, p.Name)
+	for _, p := range g.polled {
+		if !slices.Contains(names, p.poller.Name) {
+			g.gone = append(g.gone, p.poller.Name)
 		}
 	}
-	g.cfg, g.pollers = cfg, pollers
+	g.cfg, g.polled = cfg, pollers
 	close(g.next)
 	g.next = make(chan struct{})
 	return nil
@@ -97,7 +165,14 @@ func (g *sources) replace(cfg *config.Config) error {
 func (g *sources) all() []*poller.Poller {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.pollers
+	return g.allLocked()
+}
+
+func (g *sources) allLocked() (all []*poller.Poller) {
+	for _, p := range g.polled {
+		all = append(all, p.poller)
+	}
+	return all
 }
 
 // unpolled are the configured sources that have no repository.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/specman/specman/internal/config"
 	"github.com/specman/specman/internal/store"
+	"github.com/specman/specman/internal/sync/archive"
 	"github.com/specman/specman/internal/sync/gate"
 	"github.com/specman/specman/internal/sync/oci"
 	"github.com/specman/specman/internal/sync/poller"
@@ -49,33 +50,43 @@ func sourceNames(cfg *config.Config) []string {
 	return names
 }
 
-// newPollers makes a poller for each source that has a repository. Nothing is
-// asked over the network.
-func newPollers(cfg *config.Config, st *store.Store, m syncMetrics, log *slog.Logger) ([]*poller.Poller, error) {
-	var pollers []*poller.Poller
-	for n := range cfg.Sources {
-		s := &cfg.Sources[n]
-		if s.Repository == "" {
-			continue
+// plan is all of a configuration that a poller is made of: pollers of equal plans do the
+// same.
+type plan struct {
+	source config.Source
+	limits archive.Limits
+	gate   gate.Rules
+}
+
+// plansOf are those of the sources that have a repository.
+func plansOf(cfg *config.Config) (plans []plan) {
+	for _, s := range cfg.Sources {
+		if s.Repository != "" {
+			plans = append(plans, plan{s, archiveLimits(cfg), gate.Rules(cfg.Gate)})
 		}
-		repository, err := oci.Open(connection(s, m.oci, log))
-		if err != nil {
-			return nil, fmt.Errorf("source %s: %w", s.Name, err)
-		}
-		selectors, err := selector.ParseAll(s.Select)
-		if err != nil {
-			return nil, fmt.Errorf("source %s: %w", s.Name, err)
-		}
-		pollers = append(pollers, poller.New(poller.Config{
-			Name: s.Name, Repository: repository.String(), Source: repository,
-			Select: selectors, Exclude: s.Exclude, MaxReleases: s.MaxReleases, Archive: s.Archive,
-			Limits:   archiveLimits(cfg),
-			Interval: s.Interval, Timeout: s.Timeout, MaxBackoff: s.MaxBackoff,
-			Gate:  gate.Rules(cfg.Gate),
-			Store: st, Metrics: m.poller, Logger: log,
-		}))
 	}
-	return pollers, nil
+	return plans
+}
+
+// poller makes the poller of a plan. Nothing is asked over the network.
+func (p *plan) poller(st *store.Store, m syncMetrics, log *slog.Logger) (*poller.Poller, error) {
+	s := &p.source
+	repository, err := oci.Open(connection(s, m.oci, log))
+	if err != nil {
+		return nil, fmt.Errorf("source %s: %w", s.Name, err)
+	}
+	selectors, err := selector.ParseAll(s.Select)
+	if err != nil {
+		return nil, fmt.Errorf("source %s: %w", s.Name, err)
+	}
+	return poller.New(poller.Config{
+		Name: s.Name, Repository: repository.String(), Source: repository,
+		Select: selectors, Exclude: s.Exclude, MaxReleases: s.MaxReleases, Archive: s.Archive,
+		Limits:   p.limits,
+		Interval: s.Interval, Timeout: s.Timeout, MaxBackoff: s.MaxBackoff,
+		Gate:  p.gate,
+		Store: st, Metrics: m.poller, Logger: log,
+	}), nil
 }
 
 // connection is how a source's repository is reached.

@@ -79,6 +79,15 @@ func TestWhatIsKnownStaysKnownWhileTheRegistryIsDown(t *testing.T) {
 		assertKnown()
 	}
 	assert.Contains(t, r.notices(), "4.0.0 is followed but not held")
+
+	before := r.poller
+	r = r.configured(func(c *Config) { c.Metrics, c.MaxReleases, c.Interval = m, 4, time.Hour })
+	r.broken("tags", unavailable)
+	r.poller.Succeed(before)
+	assert.Equal(t, before.Status().LastSuccess, r.poller.Status().LastSuccess)
+	assert.Equal(t, Failed, r.sync().Result)
+	assertKnown() // also by who takes its place
+	assert.Equal(t, before.Status().ConsecutiveFailures+1, r.poller.Status().ConsecutiveFailures)
 }
 
 func TestARefusalStaysNamedWhileTheRegistryIsDown(t *testing.T) {
@@ -387,5 +396,6 @@ func TestAGateThatIsCutOffHasRefusedNothing(t *testing.T) {
 	assert.Equal(t, Failed, o.Result, "what was cut off is no success")
 	assert.Empty(t, o.Failures)
 	assert.True(t, r.poller.Status().LastSuccess.IsZero())
+	assert.Zero(t, r.poller.Status().ConsecutiveFailures, "and no failure")
 	assert.Empty(t, r.store.Refusals("default"))
 }

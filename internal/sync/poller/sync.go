@@ -78,10 +78,11 @@ func (p *Poller) Once(ctx context.Context, ask Ask) Outcome {
 	p.mu.Lock()
 	st := &p.status
 	st.Syncing, st.LastResult, st.Failures, st.Notices = false, o.Result, s.failures, notices
-	if o.Result == Failed {
-		st.ConsecutiveFailures++
-	} else {
+	switch {
+	case o.Result != Failed:
 		st.ConsecutiveFailures, st.LastSuccess = 0, o.Ended
+	case ctx.Err() == nil: // what was cut off has not failed either
+		st.ConsecutiveFailures++
 	}
 	s.tell(st)
 	p.mu.Unlock()
