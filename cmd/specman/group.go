@@ -97,7 +97,7 @@ func (running polling) start(ctx context.Context, p *poller.Poller, ended []*pol
 	}
 	for _, old := range ended {
 		if old.Name == p.Name && old.Repository == p.Repository {
-			p.Succeed(old)
+			p.Inherit(old)
 		}
 	}
 	ctx, cancel := context.WithCancel(ctx)

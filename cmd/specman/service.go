@@ -131,6 +131,7 @@ func (s *service) run(ctx context.Context) (err error) {
 	defer stop()
 	shutdown := web.Shutdown(drain)
 	running.Wait()
+	st.KeepSuccesses()
 	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
 		return cause
 	}

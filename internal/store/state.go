@@ -41,6 +41,9 @@ type state struct {
 	Events    []Event         `json:"events"` // oldest first
 	// HighWater is the latest moment at which what is served changed.
 	HighWater time.Time `json:"highWater"`
+	// Succeeded is when each source's last sync ended well, as far as something was written
+	// since.
+	Succeeded map[string]time.Time `json:"succeeded,omitempty"`
 	// Scrubbed is when the last background check of all files ended.
 	Scrubbed time.Time `json:"scrubbed,omitzero"`
 }

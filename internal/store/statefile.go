@@ -146,6 +146,7 @@ func (s *Store) save(next *state) error {
 	if s.closed {
 		return errClosed
 	}
+	next = s.withSuccesses(next)
 	data, err := formatState(next)
 	if err != nil {
 		return fmt.Errorf("write the store's state: %w", err)

@@ -68,10 +68,11 @@ type Store struct {
 	orphans map[digest.Digest]time.Time // trees that no release names, and since when that is known
 	// awaited are sources that have brought nothing since a start that knew of no release.
 	// The trees that are there may be theirs: none is removed before.
-	awaited map[string]bool
-	claimed map[ReleaseKey]bool // what a sync has got or found, until its source's next Follow
-	changed chan struct{}       // capacity 1: something for Housekeep to do
-	closed  bool
+	awaited   map[string]bool
+	succeeded map[string]time.Time // of sources: when a sync last ended well
+	claimed   map[ReleaseKey]bool  // what a sync has got or found, until its source's next Follow
+	changed   chan struct{}        // capacity 1: something for Housekeep to do
+	closed    bool
 	// readOnly is set where the state could not be written because nothing can be: a file
 	// system that has met an error does not always say so when it is asked.
 	readOnly atomic.Bool
@@ -150,6 +151,7 @@ func (s *Store) recover() error {
 		s.stateDamaged = true
 	}
 	s.state.Store(st)
+	s.succeeded = maps.Clone(st.Succeeded)
 	s.loadView(st)
 	for source, contributes := range st.Following {
 		for _, c := range contributes {

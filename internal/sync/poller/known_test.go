@@ -83,7 +83,7 @@ func TestWhatIsKnownStaysKnownWhileTheRegistryIsDown(t *testing.T) {
 	before := r.poller
 	r = r.configured(func(c *Config) { c.Metrics, c.MaxReleases, c.Interval = m, 4, time.Hour })
 	r.broken("tags", unavailable)
-	r.poller.Succeed(before)
+	r.poller.Inherit(before)
 	assert.Equal(t, before.Status().LastSuccess, r.poller.Status().LastSuccess)
 	assert.Equal(t, Failed, r.sync().Result)
 	assertKnown() // also by who takes its place

@@ -92,6 +92,13 @@ func (m *Metrics) began(source string, at time.Time) {
 	}
 }
 
+// succeeded tells of a success before this process.
+func (m *Metrics) succeeded(source string, at time.Time) {
+	if m != nil && !at.IsZero() {
+		m.lastSuccess.WithLabelValues(source).Set(unix(at))
+	}
+}
+
 func (m *Metrics) next(source string, at time.Time) {
 	if m != nil {
 		m.nextSync.WithLabelValues(source).Set(unix(at))

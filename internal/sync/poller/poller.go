@@ -69,9 +69,14 @@ func New(cfg Config) *Poller {
 	if cfg.Name != "default" {
 		p.log = p.log.With("source", cfg.Name)
 	}
-	p.status = Status{Source: cfg.Name, Repository: cfg.Repository}
+	p.status = Status{Source: cfg.Name, Repository: cfg.Repository, LastSuccess: cfg.Store.Succeeded(cfg.whose())}
+	cfg.Metrics.succeeded(cfg.Name, p.status.LastSuccess)
 	return p
 }
+
+// whose names what is polled for the store's note of successes: another repository is
+// another source.
+func (c *Config) whose() string { return c.Name + " " + c.Repository }
 
 // Run polls until ctx ends, once. The first sync begins at once.
 func (p *Poller) Run(ctx context.Context) {

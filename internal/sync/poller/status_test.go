@@ -8,6 +8,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/specman/specman/internal/store"
 )
 
 // What a person does between two syncs shows at once.
@@ -73,4 +75,30 @@ func TestAFailingSyncIsANotice(t *testing.T) {
 	r.registry.failing(nil)
 	r.sync()
 	assert.Empty(t, r.poller.Status().Notices)
+}
+
+// A restart does not forget when a sync last succeeded: with the registry down, that is
+// what everybody asks.
+func TestTheLastSuccessOutlivesARestart(t *testing.T) {
+	dir := t.TempDir()
+	open := func() *store.Store {
+		s, err := store.Open(t.Context(), store.Options{Dir: dir})
+		require.NoError(t, err)
+		t.Cleanup(func() { s.Close() })
+		return s
+	}
+	r := newRigOn(t, open(), newRegistry())
+	assert.True(t, r.poller.Status().LastSuccess.IsZero())
+	r.registry.push(t, "1.0.0", day(1), files{"a": "1"})
+	r.sync()
+	require.Equal(t, Noop, r.sync().Result) // which writes nothing by itself
+	last := r.poller.Status().LastSuccess
+	r.store.KeepSuccesses()
+	require.NoError(t, r.store.Close())
+
+	r = newRigOn(t, open(), r.registry)
+	assert.WithinDuration(t, last, r.poller.Status().LastSuccess, 0)
+	r.registry.failing(noRoute)
+	r.sync()
+	assert.WithinDuration(t, last, r.poller.Status().LastSuccess, 0)
 }

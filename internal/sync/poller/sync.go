@@ -81,6 +81,7 @@ func (p *Poller) Once(ctx context.Context, ask Ask) Outcome {
 	switch {
 	case o.Result != Failed:
 		st.ConsecutiveFailures, st.LastSuccess = 0, o.Ended
+		p.Store.NoteSuccess(p.whose(), o.Ended)
 	case ctx.Err() == nil: // what was cut off has not failed either
 		st.ConsecutiveFailures++
 	}

@@ -2,10 +2,10 @@ package poller
 
 import "maps"
 
-// Succeed has the poller begin with what another one knows of the same repository. To be
+// Inherit has the poller begin with what another one knows of the same repository. To be
 // called when the other has ended, and this one has not begun. What the other would not
 // have asked for again so soon is asked for: a changed configuration may be the cure.
-func (p *Poller) Succeed(other *Poller) {
+func (p *Poller) Inherit(other *Poller) {
 	other.running.Lock()
 	seen, needs := other.seen, maps.Clone(other.needs)
 	seen.digests = maps.Clone(seen.digests)
