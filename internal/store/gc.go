@@ -106,7 +106,7 @@ func (s *Store) outOfUse(st *state, keep int, now time.Time) []Release {
 	inUse := s.inUse(st, s.current.Load()) // where one view stands in for another, its date says otherwise
 	bySource := make(map[string][]Release)
 	for _, r := range st.Releases {
-		if !r.Demoted.IsZero() && !inUse[r.Key()] && !s.claimed[r.Key()] {
+		if _, claimed := s.claimed[r.Key()]; !claimed && !r.Demoted.IsZero() && !inUse[r.Key()] {
 			bySource[r.Source] = append(bySource[r.Source], r)
 		}
 	}
@@ -124,14 +124,17 @@ func (s *Store) outOfUse(st *state, keep int, now time.Time) []Release {
 	return out
 }
 
-// unnamed are the trees on disk that no release of the state names. One that
-// was never seen in use before waits for the grace: it may be what a crash left
-// between its rename and the state, and the next sync will want it. Where the state
-// itself was lost, it waits for that sync.
+// unnamed are the trees on disk that no release of the state names, and no sync has
+// claimed. One that was never seen in use before waits for the grace: it may be what a
+// crash left between its rename and the state, and the next sync will want it. Where the
+// state itself was lost, it waits for that sync.
 func (s *Store) unnamed(st *state, dryRun bool) ([]digest.Digest, error) {
 	named := make(map[digest.Digest]bool)
 	for _, r := range st.Releases {
 		named[r.Layer] = true
+	}
+	for _, layer := range s.claimed {
+		named[layer] = true
 	}
 	was := make(map[digest.Digest]bool)
 	for _, r := range s.state.Load().Releases {

@@ -36,9 +36,24 @@ func (s *Store) Claim(key ReleaseKey) (r Release, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if r, ok = s.Held(key); ok {
-		s.claimed[key] = true
+		s.claimed[key] = r.Layer
 	}
 	return r, ok
+}
+
+// ClaimTree has GC and MakeSpace leave the tree of a release alone that may be added
+// before the next Follow of its source, unless Unclaim says that it will not be.
+func (s *Store) ClaimTree(r Release) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.claimed[r.Key()] = r.Layer
+}
+
+// Unclaim ends the claim of a release.
+func (s *Store) Unclaim(key ReleaseKey) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.claimed, key)
 }
 
 // Following returns what a source contributes, top first.

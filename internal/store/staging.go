@@ -292,3 +292,9 @@ func (st *Staging) Has(name string) bool {
 	_, ok := st.sealed.find(name)
 	return ok
 }
+
+// IsFile says whether the sealed tree serves a path, and it is a file.
+func (st *Staging) IsFile(name string) bool {
+	n, ok := st.sealed.find(name)
+	return ok && st.sealed.records[n].kind == File
+}

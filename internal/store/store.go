@@ -69,9 +69,9 @@ type Store struct {
 	// awaited are sources that have brought nothing since a start that knew of no release.
 	// The trees that are there may be theirs: none is removed before.
 	awaited   map[string]bool
-	succeeded map[string]time.Time // of sources: when a sync last ended well
-	claimed   map[ReleaseKey]bool  // what a sync has got or found, until its source's next Follow
-	changed   chan struct{}        // capacity 1: something for Housekeep to do
+	succeeded map[string]time.Time         // of sources: when a sync last ended well
+	claimed   map[ReleaseKey]digest.Digest // layers of what a sync has got or found, until its source's next Follow
+	changed   chan struct{}                // capacity 1: something for Housekeep to do
 	closed    bool
 	// readOnly is set where the state could not be written because nothing can be: a file
 	// system that has met an error does not always say so when it is asked.
@@ -114,7 +114,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 			return nil, fmt.Errorf("open the store: %w: store.dir must be a folder that uid %d may write", err, os.Getuid())
 		}
 	}
-	s := &Store{dir: dir, log: opts.Logger, started: wall(), changed: make(chan struct{}, 1), orphans: make(map[digest.Digest]time.Time), claimed: make(map[ReleaseKey]bool)}
+	s := &Store{dir: dir, log: opts.Logger, started: wall(), changed: make(chan struct{}, 1), orphans: make(map[digest.Digest]time.Time), claimed: make(map[ReleaseKey]digest.Digest)}
 	s.opts.Store(&opts)
 	s.loaded.init(dir)
 	s.loaded.found = func(t *tree, rec int32) { s.markDamaged(t, rec) }
@@ -314,7 +314,7 @@ func (s *Store) Configure(opts Options) error {
 	opts.Dir, opts.Logger, opts.Registerer = old.Dir, old.Logger, old.Registerer
 	s.opts.Store(&opts)
 	s.touched()
-	maps.DeleteFunc(s.claimed, func(k ReleaseKey, _ bool) bool { // of sources that nobody polls any more
+	maps.DeleteFunc(s.claimed, func(k ReleaseKey, _ digest.Digest) bool { // of sources that nobody polls any more
 		return k.Source != ImportSource && !slices.Contains(opts.Sources, k.Source)
 	})
 	next := s.state.Load().clone()

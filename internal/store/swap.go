@@ -30,53 +30,61 @@ func (s *Store) Acquire() *View {
 	}
 }
 
-// Add notes a release whose tree is published, and claims it. One of the same
-// source, tag and manifest is replaced.
-func (s *Store) Add(r Release) error {
+// Add notes releases whose trees are published, and claims them. One of the same
+// source, tag and manifest is replaced. After an error none is added.
+func (s *Store) Add(releases ...Release) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.HasTree(r.Layer) {
-		return fmt.Errorf("add release %s (%s): its tree %s: %w", r.Tag, r.Manifest, r.Layer, ErrNotHeld)
+	next := s.state.Load().clone()
+	for _, r := range releases {
+		if !s.HasTree(r.Layer) {
+			return fmt.Errorf("add release %s (%s): its tree %s: %w", r.Tag, r.Manifest, r.Layer, ErrNotHeld)
+		}
+		next.add(r)
 	}
 	if s.unflushed {
 		if err := s.flushNames(); err != nil {
-			return fmt.Errorf("add release %s (%s): %w", r.Tag, r.Manifest, err)
+			return fmt.Errorf("add releases: flush the names of their trees: %w", err)
 		}
 	}
-	next := s.state.Load().clone()
+	if err := s.save(next); err != nil {
+		return err
+	}
+	for _, r := range releases {
+		s.claimed[r.Key()] = r.Layer
+	}
+	return nil
+}
+
+func (s *state) add(r Release) {
 	r.Fetched = r.Fetched.Round(0)
-	for _, o := range next.Releases {
+	for _, o := range s.Releases {
 		// What came last is the latest, wherever the clock was set meanwhile.
 		if o.Source == r.Source && o.Tag == r.Tag && !r.Fetched.After(o.Fetched) {
 			r.Fetched = o.Fetched.Add(1)
 		}
 	}
-	if old := next.release(r.Key()); old != nil {
+	if old := s.release(r.Key()); old != nil {
 		r.Demoted = old.Demoted
 		*old = r
 	} else {
 		r.Demoted = wall() // until it is followed
-		next.Releases = append(next.Releases, r)
-		next.event(wall(), "release", r.Source, "got %s: %d files, manifest %s", r.Tag, r.Files, r.Manifest)
+		s.Releases = append(s.Releases, r)
+		s.event(wall(), "release", r.Source, "got %s: %d files, manifest %s", r.Tag, r.Files, r.Manifest)
 	}
-	next.Refused = slices.DeleteFunc(next.Refused, func(f Refusal) bool { return f.Source == r.Source && f.Manifest == r.Manifest })
-	if err := s.save(next); err != nil {
-		return err
-	}
-	s.claimed[r.Key()] = true
-	return nil
+	s.Refused = slices.DeleteFunc(s.Refused, func(f Refusal) bool { return f.Source == r.Source && f.Manifest == r.Manifest })
 }
 
-// Unclaim lets go of what a source has claimed and never followed, as where its sync was
+// UnclaimAll lets go of what a source has claimed and never followed, as where its sync was
 // cut off. It is for the beginning of a sync.
-func (s *Store) Unclaim(source string) {
+func (s *Store) UnclaimAll(source string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.unclaim(source)
+	s.unclaimAll(source)
 }
 
-func (s *Store) unclaim(source string) {
-	maps.DeleteFunc(s.claimed, func(k ReleaseKey, _ bool) bool { return k.Source == source })
+func (s *Store) unclaimAll(source string) {
+	maps.DeleteFunc(s.claimed, func(k ReleaseKey, _ digest.Digest) bool { return k.Source == source })
 }
 
 // Follow notes what a source contributes to the view, top first, each of it
@@ -99,7 +107,7 @@ func (s *Store) follow(source string, order []Contribution) (swapped bool, err e
 	defer func() {
 		s.loaded.forgetPublished()
 		if err == nil {
-			s.unclaim(source)
+			s.unclaimAll(source)
 		}
 	}()
 	if len(order) > 0 {
@@ -152,27 +160,53 @@ func (s *Store) followPinned(next *state) (swapped bool, err error) {
 // the first source on top, imports below them all.
 func (s *Store) desired(st *state) []ReleaseKey {
 	var keys []ReleaseKey
-	tags := make(map[string]bool)
-	for _, source := range s.options().Sources {
-		for _, c := range st.Following[source] {
-			// A source that was taken out of the configuration for a while may have
-			// lost releases.
-			k := ReleaseKey{source, c.Tag, c.Manifest}
-			if st.release(k) != nil && !c.Lost {
-				tags[c.Tag] = true
-				keys = append(keys, k)
-			}
-		}
-	}
-	for _, c := range st.Following[ImportSource] {
-		// An import stands in until a registry holds the tag. One that was not needed
-		// any more may have been removed since.
-		k := ReleaseKey{ImportSource, c.Tag, c.Manifest}
-		if !tags[c.Tag] && st.release(k) != nil {
-			keys = append(keys, k)
-		}
+	for _, r := range s.arrange(st.contributed) {
+		keys = append(keys, r.Key())
 	}
 	return keys
+}
+
+// DesiredWith returns the releases of the view, top first, that following would lead to
+// if a source contributed others than it does, held or not, top first too.
+func (s *Store) DesiredWith(source string, contributes []Release) []Release {
+	st := s.state.Load()
+	return s.arrange(func(of string) []Release {
+		if of == source {
+			return contributes
+		}
+		return st.contributed(of)
+	})
+}
+
+// arrange puts what each source contributes in its place in a view.
+func (s *Store) arrange(contributed func(source string) []Release) []Release {
+	var view []Release
+	tags := make(map[string]bool)
+	for _, source := range s.options().Sources {
+		for _, r := range contributed(source) {
+			tags[r.Tag] = true
+			view = append(view, r)
+		}
+	}
+	for _, r := range contributed(ImportSource) {
+		if !tags[r.Tag] { // an import stands in until a registry holds the tag
+			view = append(view, r)
+		}
+	}
+	return view
+}
+
+// contributed are the releases that a source brings into the view, top first. It may
+// have lost some: while it was out of the configuration or, of imports, while they were
+// not needed.
+func (s *state) contributed(source string) []Release {
+	var releases []Release
+	for _, c := range s.Following[source] {
+		if r := s.release(ReleaseKey{source, c.Tag, c.Manifest}); r != nil && !c.Lost {
+			releases = append(releases, *r)
+		}
+	}
+	return releases
 }
 
 func (s *Store) servesDesired(st *state) bool {

@@ -83,6 +83,12 @@ func (v *View) Has(path string) bool {
 	return ok
 }
 
+// IsFile says whether a path is served, and is a file.
+func (v *View) IsFile(path string) bool {
+	n, ok := v.find(path)
+	return ok && v.nodes[n].kind(v.trees) == File
+}
+
 // Folder is the path of the files of a view of one tree; of several, of the top one.
 func (v *View) Folder() string { return v.trees[0].root.Name() }
 

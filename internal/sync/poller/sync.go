@@ -97,7 +97,7 @@ func (s *pass) run(ctx context.Context) {
 	quick, cancel := context.WithTimeout(ctx, s.Timeout)
 	defer cancel()
 	s.log.Info("Syncing with OCI repo")
-	s.Store.Unclaim(s.Name)
+	s.Store.UnclaimAll(s.Name)
 	if s.ask.Force {
 		s.takeBack()
 	}
