@@ -6,7 +6,6 @@ package gate
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -31,15 +30,16 @@ type Rules struct {
 type Tree interface {
 	// Has says whether a path would be served.
 	Has(name string) bool
+	// IsFile says whether it would, and is a file.
+	IsFile(name string) bool
 	// Folder is the path of the files.
 	Folder() string
 }
 
 // Candidate is a release that may come into the view, with what it is judged by.
 type Candidate struct {
-	Tree   Tree
-	Last   digest.Digest   // layer of the tag's last release; empty: there is none
-	Beside []digest.Digest // layers of the releases that the view would hold beside it
+	Tree Tree
+	Last digest.Digest // layer of the tag's last release; empty: there is none
 }
 
 // RefusedError says that a rule holds a release back, and why.
@@ -48,28 +48,14 @@ type RefusedError struct{ Err error }
 func (e *RefusedError) Error() string { return e.Err.Error() }
 func (e *RefusedError) Unwrap() error { return e.Err }
 
-// Judge returns a *[RefusedError] where c must not become part of the view, and another
+// Judge returns a *[RefusedError] where c must not become part of any view, and another
 // error where the command has not judged: the context's, or why it cannot be started.
+// What the view must hold is for [Required] to judge: that may be another release's.
 func (r *Rules) Judge(ctx context.Context, st *store.Store, c Candidate) error {
-	err := r.vanished(st, c)
-	if err == nil {
-		err = r.required(st, c)
-	}
-	if err != nil {
+	if err := r.vanished(st, c); err != nil {
 		return &RefusedError{err}
 	}
 	return r.command(ctx, c.Tree.Folder())
-}
-
-// Layers returns the layers of the releases that following leads to, of those that
-// belong says belong.
-func Layers(st *store.Store, belongs func(store.ReleaseKey) bool) (layers []digest.Digest) {
-	for _, k := range st.Desired().Releases {
-		if r, ok := st.Release(k); ok && belongs(k) {
-			layers = append(layers, r.Layer)
-		}
-	}
-	return layers
 }
 
 func (r *Rules) vanished(st *store.Store, c Candidate) error {
@@ -96,33 +82,4 @@ func (r *Rules) vanished(st *store.Store, c Candidate) error {
 			gone, total, r.MaxVanishedPercent)
 	}
 	return nil
-}
-
-// required asks for each path in the tree, or else in what the view would hold
-// beside it.
-func (r *Rules) required(st *store.Store, c Candidate) error {
-	var missing []string
-	for _, p := range r.RequirePaths {
-		name := strings.Trim(p, "/")
-		if !c.Tree.Has(name) && !anyHas(st, c.Beside, name) {
-			missing = append(missing, p)
-		}
-	}
-	if len(missing) > 0 {
-		return fmt.Errorf("the view would lack what gate.requirePaths asks for: %s", strings.Join(missing, ", "))
-	}
-	return nil
-}
-
-func anyHas(st *store.Store, layers []digest.Digest, name string) bool {
-	for _, layer := range layers {
-		if v, err := st.AcquireTree(layer); err == nil {
-			has := v.Has(name)
-			v.Close()
-			if has {
-				return true
-			}
-		}
-	}
-	return false
 }

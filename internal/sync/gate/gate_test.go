@@ -34,8 +34,10 @@ func staged(t *testing.T, st *store.Store, names ...string) (*store.Staging, dig
 	require.NoError(t, err)
 	t.Cleanup(s.Discard)
 	for _, name := range names {
-		if dir, _, ok := strings.Cut(name, "/"); ok {
-			require.NoError(t, s.Dir(dir, time.Time{}))
+		for n := range len(name) {
+			if name[n] == '/' {
+				require.NoError(t, s.Dir(name[:n], time.Time{}))
+			}
 		}
 		require.NoError(t, s.File(name, time.Time{}, int64(len(name)), strings.NewReader(name)))
 	}
@@ -51,6 +53,16 @@ func held(t *testing.T, st *store.Store, names ...string) digest.Digest {
 	return layer
 }
 
+func layers(l ...digest.Digest) []digest.Digest { return l }
+
+// viewOf is a view of layers, top first.
+func viewOf(layers ...digest.Digest) (view []store.Release) {
+	for _, layer := range layers {
+		view = append(view, store.Release{Layer: layer})
+	}
+	return view
+}
+
 func TestJudge(t *testing.T) {
 	st := openStore(t)
 	last := held(t, st, "a", "b", "c", "d/e")
@@ -62,25 +74,32 @@ func TestJudge(t *testing.T) {
 		rules  Rules
 		staged []string
 		c      Candidate
-		want   string // empty: it passes
+		below  []digest.Digest // layers that lie below it in the view
+		want   string          // empty: it passes
 	}{
-		{"no rules", Rules{}, []string{"z"}, Candidate{Last: last}, ""},
-		{"as much vanishes as may", half, []string{"a", "b"}, Candidate{Last: last}, ""},
-		{"more vanishes", half, []string{"a", "z"}, Candidate{Last: last}, "3 of the 4 files of its last release would vanish, more than gate.maxVanishedPercent (50)"},
-		{"a folder up", Rules{MaxVanishedPercent: 99}, []string{"www/a"}, Candidate{Last: last}, "4 of the 4 files"},
-		{"there is no last release", half, []string{"z"}, Candidate{}, ""},
-		{"the last release is not to be had", half, []string{"z"}, Candidate{Last: digest.FromString("gone")}, ""},
-		{"required paths of its own", Rules{RequirePaths: []string{"/d/e", "d/", "/a"}}, []string{"a", "d/e"}, Candidate{}, ""},
-		{"one of them beside it", Rules{RequirePaths: []string{"/a", "/roar/x"}}, []string{"a"}, Candidate{Beside: []digest.Digest{digest.FromString("gone"), beside}}, ""},
-		{"nowhere", Rules{RequirePaths: []string{"/a", "/roar/x", "/y"}}, []string{"a"}, Candidate{}, "the view would lack what gate.requirePaths asks for: /roar/x, /y"},
-		{"a command that likes it", shell(`test "$(cat "$0/d/e")" = d/e`), []string{"d/e"}, Candidate{}, ""},
-		{"a command that does not", shell(`echo no "$(cat "$0/a")" here >&2; exit 3`), []string{"a"}, Candidate{}, "gate.command sh: exit status 3: no a here"},
-		{"a command that takes too long", Rules{Command: []string{"sleep", "60", "#"}, Timeout: time.Millisecond}, []string{"a"}, Candidate{}, "it did not end within gate.timeout (1ms)"},
-		{"a command that talks", shell(`head -c 100000 /dev/zero | tr '\0' x; echo the end; exit 1`), []string{"a"}, Candidate{}, "xthe end"},
+		{"no rules", Rules{}, []string{"z"}, Candidate{Last: last}, nil, ""},
+		{"as much vanishes as may", half, []string{"a", "b"}, Candidate{Last: last}, nil, ""},
+		{"more vanishes", half, []string{"a", "z"}, Candidate{Last: last}, nil, "3 of the 4 files of its last release would vanish, more than gate.maxVanishedPercent (50)"},
+		{"a folder up", Rules{MaxVanishedPercent: 99}, []string{"www/a"}, Candidate{Last: last}, nil, "4 of the 4 files"},
+		{"there is no last release", half, []string{"z"}, Candidate{}, nil, ""},
+		{"the last release is not to be had", half, []string{"z"}, Candidate{Last: digest.FromString("gone")}, nil, ""},
+		{"required paths of its own", Rules{RequirePaths: []string{"/d/e", "d/", "/a"}}, []string{"a", "d/e"}, Candidate{}, nil, ""},
+		{"one of them beside it", Rules{RequirePaths: []string{"/a", "/roar/x"}}, []string{"a"}, Candidate{}, layers(digest.FromString("gone"), beside), ""},
+		{"nowhere", Rules{RequirePaths: []string{"/a", "/roar/x", "/y"}}, []string{"a"}, Candidate{}, nil, "the view would lack what gate.requirePaths asks for: /roar/x, /y"},
+		{"a command that likes it", shell(`test "$(cat "$0/d/e")" = d/e`), []string{"d/e"}, Candidate{}, nil, ""},
+		{"a command that does not", shell(`echo no "$(cat "$0/a")" here >&2; exit 3`), []string{"a"}, Candidate{}, nil, "gate.command sh: exit status 3: no a here"},
+		{"a command that takes too long", Rules{Command: []string{"sh", "-c", "exec sleep 60"}, Timeout: 100 * time.Millisecond}, []string{"a"}, Candidate{}, nil, "it did not end within gate.timeout (100ms)"},
+		{"a command that talks", shell(`head -c 100000 /dev/zero | tr '\0' x; echo the end; exit 1`), []string{"a"}, Candidate{}, nil, "xthe end"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			row.c.Tree, _ = staged(t, st, row.staged...)
+			tree, layer := staged(t, st, row.staged...)
+			row.c.Tree = tree
 			err := row.rules.Judge(t.Context(), st, row.c)
+			if err == nil {
+				required := row.rules.Required(st)
+				required.Learn(layer, tree)
+				err = required.Judge(viewOf(append(layers(layer), row.below...)...))
+			}
 			if row.want == "" {
 				assert.NoError(t, err)
 				return
@@ -132,27 +151,6 @@ func TestJudgeIsCutOff(t *testing.T) {
 	err := rules.Judge(ctx, st, Candidate{Tree: tree})
 	assert.ErrorIs(t, err, context.Canceled)
 	assert.NotErrorAs(t, err, new(*RefusedError))
-}
-
-func TestLayersAreOfWhatIsFollowed(t *testing.T) {
-	st := openStore(t)
-	follow := func(source, tag string) digest.Digest {
-		layer := held(t, st, source, tag)
-		r := store.Release{Source: source, Tag: tag, Manifest: digest.FromString(source + tag), Layer: layer}
-		require.NoError(t, st.Add(r))
-		_, err := st.Follow(source, []store.Contribution{{Tag: tag, Manifest: r.Manifest}})
-		require.NoError(t, err)
-		return layer
-	}
-	follow(store.ImportSource, "0.9.0") // the next one takes its place
-	imported := follow(store.ImportSource, "1.0.0")
-	pulled := follow("default", "2.0.0")
-	all := func(store.ReleaseKey) bool { return true }
-	assert.ElementsMatch(t, []digest.Digest{imported, pulled}, Layers(st, all))
-	require.NoError(t, st.Hold(*st.Served(), "pin", "test"))
-	newer := follow("default", "3.0.0")
-	assert.ElementsMatch(t, []digest.Digest{imported, newer}, Layers(st, all), "a pin does not last")
-	assert.Equal(t, []digest.Digest{newer}, Layers(st, func(k store.ReleaseKey) bool { return k.Source == "default" }))
 }
 
 // What a command has started may keep its pipe open: that is no judgement.

@@ -9,6 +9,8 @@
 //     what it holds is imported from there.
 //   - What a sync would refuse is refused, by the gate too, unless it is forced past
 //     that, and nothing of it is left behind.
+//   - What one input holds is imported at its end, all at once: an import that is cut off
+//     imports nothing.
 //   - A tag has one release, the one that was imported last. The order of the imported
 //     releases is that of the selectors (see [selector.Rank]), whatever the order in
 //     which they came.

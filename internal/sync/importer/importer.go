@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -75,8 +77,12 @@ func Import(ctx context.Context, st *store.Store, r io.Reader, opts Options) (Re
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
 	opts.Archive = cmp.Or(opts.Archive, defaultArchive)
-	i := &run{Options: opts, store: st, imported: []Imported{}, passedOver: []PassedOver{}}
+	i := &run{Options: opts, store: st, required: opts.Gate.Required(st), imported: []Imported{}, passedOver: []PassedOver{}}
+	defer i.discard()
 	if err := i.input(ctx, r); err != nil {
+		return Result{}, err
+	}
+	if err := i.publish(); err != nil {
 		return Result{}, err
 	}
 	return i.contribute()
@@ -101,8 +107,17 @@ func CheckTag(tag string) error {
 type run struct {
 	Options
 	store      *store.Store
+	required   *gate.Required
+	staged     []*staged // in the order of the input
 	imported   []Imported
 	passedOver []PassedOver
+}
+
+// staged is a release that is unpacked, and imported when all the others are.
+type staged struct {
+	store.Release
+	reference string       // what the layout calls it
+	tree      *unpack.Tree // several releases may have the same
 }
 
 // input unpacks what is to be imported.
@@ -111,7 +126,7 @@ func (i *run) input(ctx context.Context, r io.Reader) error {
 	if err != nil {
 		return fmt.Errorf("import: %w", err)
 	}
-	defer tree.Staging.Discard()
+	defer i.discardUnneeded(tree)
 	if isLayout(tree.Staging) {
 		return i.layout(ctx, tree.Staging.Folder())
 	}
@@ -121,7 +136,11 @@ func (i *run) input(ctx context.Context, r io.Reader) error {
 		// is when it came to be.
 		Manifest: tree.Layer, Created: time.Now().UTC().Truncate(time.Second),
 	}
-	if err := i.publish(ctx, tree, release); err != nil {
+	err = i.stage(ctx, tree, &staged{Release: release})
+	if err == nil {
+		err = i.judgeTogether(func(_ *staged, why error) error { return why })
+	}
+	if err != nil {
 		return fmt.Errorf("import %s: %w", release.Tag, err)
 	}
 	return nil
@@ -136,35 +155,71 @@ func (i *run) unpack(ctx context.Context, r io.Reader, layer digest.Digest, size
 	return unpack.Stream(ctx, i.store, r, layer, i.Limits)
 }
 
-// publish makes what was unpacked a held release.
-func (i *run) publish(ctx context.Context, tree *unpack.Tree, r store.Release) error {
-	if err := i.judge(ctx, tree, r.Tag); err != nil {
+// stage has what was unpacked wait for the rest of the input: an import that is cut off
+// imports nothing.
+func (i *run) stage(ctx context.Context, tree *unpack.Tree, s *staged) error {
+	if err := i.judge(ctx, tree, s.Tag); err != nil {
 		return err
 	}
-	i.Logger.Info("Persisting "+r.Tag, "source", store.ImportSource)
-	r.Source, r.Layer, r.Size, r.Fetched = store.ImportSource, tree.Layer, tree.Size, time.Now().UTC()
-	r.Files, r.Bytes = tree.Staging.Files()
-	r.Skipped = tree.SkippedTotal
+	s.Source, s.Layer, s.Size, s.Fetched = store.ImportSource, tree.Layer, tree.Size, time.Now().UTC()
+	s.Files, s.Bytes = tree.Staging.Files()
+	s.Skipped = tree.SkippedTotal
 	var warnings []string
-	r.IndexVersion, warnings = selector.HighestIndexVersion(func(name string) (io.ReadCloser, error) { return tree.Staging.Open(name) })
+	s.IndexVersion, warnings = selector.HighestIndexVersion(func(name string) (io.ReadCloser, error) { return tree.Staging.Open(name) })
 	for _, w := range warnings {
-		i.Logger.Warn("The index of "+r.Tag+" is read in part", "warning", w)
+		i.Logger.Warn("The index of "+s.Tag+" is read in part", "warning", w)
 	}
-	if !i.store.HasTree(r.Layer) {
-		if err := tree.Staging.Publish(); err != nil {
-			return err
+	s.tree = tree
+	i.staged = append(i.staged, s)
+	i.required.Learn(s.Layer, tree.Staging)
+	i.store.ClaimTree(s.Release)
+	return nil
+}
+
+// needs says whether a tree is to be published.
+func (i *run) needs(tree *unpack.Tree) bool {
+	return slices.ContainsFunc(i.staged, func(s *staged) bool { return s.tree == tree }) && !i.store.HasTree(tree.Layer)
+}
+
+func (i *run) discardUnneeded(tree *unpack.Tree) {
+	if !i.needs(tree) {
+		tree.Staging.Discard()
+	}
+}
+
+// discard lets go of what is staged and was not published.
+func (i *run) discard() {
+	for _, s := range i.staged {
+		s.tree.Staging.Discard()
+		i.store.Unclaim(s.Key())
+	}
+}
+
+// publish makes all that is staged held releases, or nothing of it.
+func (i *run) publish() error {
+	var releases []store.Release
+	for _, s := range i.staged {
+		i.Logger.Info("Persisting "+s.Tag, "source", store.ImportSource)
+		if i.needs(s.tree) {
+			if err := s.tree.Staging.Publish(); err != nil {
+				return fmt.Errorf("import %s: %w", s.Tag, err)
+			}
 		}
+		releases = append(releases, s.Release)
+		i.imported = append(i.imported, Imported{Release: s.Release, SkippedNames: s.tree.Skipped})
 	}
-	if err := i.store.Add(r); err != nil {
-		return err
+	if err := i.store.Add(releases...); err != nil {
+		return fmt.Errorf("import: %w", err)
 	}
 	// To import what was forgotten is to want it back.
-	if i.store.Forgotten(r.Manifest) {
+	for _, r := range releases {
+		if !i.store.Forgotten(r.Manifest) {
+			continue
+		}
 		if err := i.store.Unforget(r.Manifest); err != nil {
-			return err
+			return fmt.Errorf("import %s: %w", r.Tag, err)
 		}
 	}
-	i.imported = append(i.imported, Imported{Release: r, SkippedNames: tree.Skipped})
 	return nil
 }
 
@@ -211,27 +266,41 @@ func TakeBack(st *store.Store, unpolled ...string) (all []store.Release, err err
 
 // followImports contributes all imports that are held.
 func followImports(st *store.Store) (swapped bool, err error) {
-	return st.FollowOf(store.ImportSource, func() []store.Contribution { return order(st) })
+	return st.FollowOf(store.ImportSource, func() (contributes []store.Contribution) {
+		for _, c := range order(st) {
+			contributes = append(contributes, store.Contribution{Tag: c.Tag, Manifest: c.Manifest, Reason: c.reason})
+		}
+		return contributes
+	})
 }
 
-// order is what imports contribute, top first. It is made of all that is held, so that
-// of two imports at the same time neither loses the other's.
-func order(st *store.Store) []store.Contribution {
+// placed is a release with the reason of its place.
+type placed struct {
+	store.Release
+	reason string
+}
+
+// order is what imports contribute, top first, and would with others imported also. It
+// is made of all that is held, so that of two imports at the same time neither loses the
+// other's.
+func order(st *store.Store, also ...store.Release) []placed {
 	latest := make(map[string]store.Release) // by tag
 	for _, r := range st.Releases() {
 		if r.Source == store.ImportSource && !r.Fetched.Before(latest[r.Tag].Fetched) {
 			latest[r.Tag] = r
 		}
 	}
+	maps.DeleteFunc(latest, func(_ string, r store.Release) bool { return st.Forgotten(r.Manifest) })
+	for _, r := range also {
+		latest[r.Tag] = r
+	}
 	var candidates []selector.Candidate
 	for _, r := range latest {
-		if !st.Forgotten(r.Manifest) {
-			candidates = append(candidates, selector.Candidate{Tag: r.Tag, Manifest: r.Manifest.String(), Created: r.Created, IndexVersion: r.IndexVersion})
-		}
+		candidates = append(candidates, selector.Candidate{Tag: r.Tag, Manifest: r.Manifest.String(), Created: r.Created, IndexVersion: r.IndexVersion})
 	}
-	var order []store.Contribution
+	var order []placed
 	for _, r := range selector.Rank(candidates) {
-		order = append(order, store.Contribution{Tag: r.Tag, Manifest: digest.Digest(r.Manifest), Reason: r.Reason})
+		order = append(order, placed{latest[r.Tag], r.Reason})
 	}
 	return order
 }

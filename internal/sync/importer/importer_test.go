@@ -22,6 +22,7 @@ import (
 
 	"github.com/specman/specman/internal/store"
 	"github.com/specman/specman/internal/sync/archive"
+	"github.com/specman/specman/internal/sync/gate"
 	"github.com/specman/specman/internal/sync/oci"
 	"github.com/specman/specman/internal/testenv"
 )
@@ -95,6 +96,13 @@ func leftInStaging(t *testing.T, st *store.Store) []string {
 	return left
 }
 
+func trees(t *testing.T, st *store.Store) []string {
+	t.Helper()
+	trees, err := filepath.Glob(filepath.Join(st.Dir(), "trees", "*"))
+	require.NoError(t, err)
+	return trees
+}
+
 func TestImportAnArchive(t *testing.T) {
 	files := entries{"roar/nickfury/versions.yaml": "versions:\n- version: 4.5.13\n", "a/b": "1", "link": "-> a", "out": "-> ../x"}
 	for name, content := range map[string][]byte{"gzip": testenv.TGZ(t, files), "plain": testenv.Tar(t, files)} {
@@ -164,9 +172,7 @@ func TestImportALayout(t *testing.T) {
 			assert.Equal(t, row.passedOver, passedOver)
 			assert.Equal(t, map[string]string{"a": row.a}, served(t, st), "and nothing of the layout itself")
 			assert.Empty(t, leftInStaging(t, st))
-			trees, err := os.ReadDir(filepath.Join(st.Dir(), "trees"))
-			require.NoError(t, err)
-			assert.Len(t, trees, len(row.imported))
+			assert.Len(t, trees(t, st), len(row.imported))
 		})
 	}
 }
@@ -206,6 +212,24 @@ func TestImportRefuses(t *testing.T) {
 			assert.Empty(t, st.Releases())
 			assert.Empty(t, leftInStaging(t, st))
 		})
+	}
+}
+
+// Of several tags with the same layer each is a release, and judged as such.
+func TestImportOfOneLayerUnderSeveralTags(t *testing.T) {
+	st := openStore(t)
+	archive := testenv.TGZ(t, entries{"a": "1"})
+	imported(t, st, testenv.TGZ(t, entries{"old": "1"}), Options{Tag: "2.0.0"})
+	content := testenv.TarFolder(t, layout(t, map[string][]byte{"1.0.0": archive, "2.0.0": archive, "3.0.0": archive}))
+	opts := Options{Gate: gate.Rules{MaxVanishedPercent: 50, Command: []string{"sh", "-c", `test -e "$0/a"`}, Timeout: time.Minute}}
+	for range 2 { // the second time its tree is held
+		result := imported(t, st, content, opts)
+		assert.Len(t, result.Imported, 2)
+		require.Len(t, result.PassedOver, 1)
+		assert.Equal(t, "2.0.0", result.PassedOver[0].Tag)
+		assert.Equal(t, map[string]string{"a": "1", "old": "1"}, served(t, st))
+		assert.Len(t, trees(t, st), 2)
+		assert.Empty(t, leftInStaging(t, st))
 	}
 }
 

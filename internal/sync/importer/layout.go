@@ -19,6 +19,7 @@ import (
 	"github.com/specman/specman/internal/sync/archive"
 	"github.com/specman/specman/internal/sync/gate"
 	"github.com/specman/specman/internal/sync/oci"
+	"github.com/specman/specman/internal/sync/unpack"
 )
 
 // maxIndexBytes bounds the two small files of a layout that are read here.
@@ -76,17 +77,26 @@ func (i *run) layout(ctx context.Context, folder string) error {
 	if err != nil {
 		return fmt.Errorf("import an OCI layout: %w", err)
 	}
+	refuse := func(reference string, why error) error {
+		if !l.Several() || !isItsFault(why) {
+			return fmt.Errorf("import %s of an OCI layout: %w", reference, why)
+		}
+		i.passedOver = append(i.passedOver, PassedOver{reference, why.Error(), !errors.Is(why, oci.ErrNoArchive)})
+		return nil
+	}
 	for _, reference := range l.References {
-		err := i.artifact(ctx, l, reference)
-		switch {
-		case err == nil:
-		case l.Several() && isItsFault(err):
-			i.passedOver = append(i.passedOver, PassedOver{reference, err.Error(), !errors.Is(err, oci.ErrNoArchive)})
-		default:
-			return fmt.Errorf("import %s of an OCI layout: %w", reference, err)
+		if err := i.artifact(ctx, l, reference); err != nil {
+			if err := refuse(reference, err); err != nil {
+				return err
+			}
 		}
 	}
-	if len(i.imported) == 0 {
+	if err := i.judgeTogether(func(s *staged, why error) error { return refuse(s.reference, why) }); err != nil {
+		return err
+	}
+	place := func(p PassedOver) int { return slices.Index(l.References, p.Tag) }
+	slices.SortFunc(i.passedOver, func(a, b PassedOver) int { return place(a) - place(b) })
+	if len(i.staged) == 0 {
 		return fmt.Errorf("import an OCI layout: none of its %d tags can be served; %s: %s", len(l.References), i.passedOver[0].Tag, i.passedOver[0].Reason)
 	}
 	return nil
@@ -144,19 +154,29 @@ func (i *run) artifact(ctx context.Context, l *Layout, reference string) error {
 	if err != nil {
 		return err
 	}
-	body, err := l.Blob(ctx, layer)
+	tree, err := i.unpackLayer(ctx, l, layer)
 	if err != nil {
 		return err
 	}
-	defer body.Close()
-	tree, err := i.unpack(ctx, body, layer.Digest, layer.Size)
-	if err != nil {
-		return err
-	}
-	defer tree.Staging.Discard()
+	defer i.discardUnneeded(tree)
 	r := store.Release{Tag: cmp.Or(i.Tag, reference), Archive: oci.LayerName(layer, i.Archive), Manifest: m.Digest, Created: m.Created}
 	if r.Tag == m.Digest.String() {
 		r.Tag = defaultTag
 	}
-	return i.publish(ctx, tree, r)
+	return i.stage(ctx, tree, &staged{Release: r, reference: reference})
+}
+
+// unpackLayer stages a layer, or finds it staged for another tag.
+func (i *run) unpackLayer(ctx context.Context, l *Layout, layer ocispec.Descriptor) (*unpack.Tree, error) {
+	for _, s := range i.staged {
+		if s.Layer == layer.Digest && i.needs(s.tree) {
+			return s.tree, nil
+		}
+	}
+	body, err := l.Blob(ctx, layer)
+	if err != nil {
+		return nil, err
+	}
+	defer body.Close()
+	return i.unpack(ctx, body, layer.Digest, layer.Size)
 }

@@ -12,12 +12,7 @@ import (
 // there.
 func (s *pass) contribute() {
 	var order []store.Contribution
-	for _, ranked := range s.rank(func(f *follow) *selector.Candidate {
-		if f.release == nil {
-			return nil
-		}
-		return &selector.Candidate{Manifest: f.release.Manifest.String(), Created: f.release.Created, IndexVersion: f.release.IndexVersion}
-	}) {
+	for _, ranked := range s.rank(func(f *follow) *selector.Candidate { return facts(f.release) }) {
 		f := ranked.follow
 		f.rank = ranked.Reason
 		order = append(order, store.Contribution{Tag: f.Reference, Manifest: f.release.Manifest, Reason: f.rank})
@@ -42,6 +37,7 @@ func (s *pass) contribute() {
 		return
 	}
 	s.swapped = s.swapped || swapped
+	s.claimWaiting()
 	if len(order) > 0 {
 		slices.SortStableFunc(s.follows, func(a, b *follow) int { return place(order, a) - place(order, b) })
 	}
@@ -61,6 +57,14 @@ func (s *pass) serves() bool {
 type ranked struct {
 	*follow
 	selector.Ranked
+}
+
+// facts are what the place of a release depends on; nil for none.
+func facts(r *store.Release) *selector.Candidate {
+	if r == nil {
+		return nil
+	}
+	return &selector.Candidate{Manifest: r.Manifest.String(), Created: r.Created, IndexVersion: r.IndexVersion}
 }
 
 // rank orders the follows of which facts returns what is known; nil leaves one out.

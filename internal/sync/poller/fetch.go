@@ -33,45 +33,73 @@ func (s *pass) fetch(ctx context.Context) (goOn bool) {
 		return 1
 	})
 	stumbled := make(map[digest.Digest]bool)
-	defer func() { s.stumbled = stumbled }()
+	goOn = true
 	for _, r := range order {
 		f := r.follow
 		if s.settled(f) {
 			continue // another tag of the same manifest was refused meanwhile
 		}
-		release, err := s.get(ctx, f)
-		var failure *Failure
-		switch {
-		case errors.As(err, &failure):
-			f.failure = failure
-			if failure.refused {
-				s.refuse(f, failure)
-			}
-			if failure.unanswered() {
-				stumbled[f.registry] = true
-			}
-			if !s.failed(failure) {
-				return false
-			}
-			continue
-		case f.passedOver:
-			continue
+		if goOn = s.fetchOne(ctx, f); f.failure != nil && f.failure.unanswered() {
+			stumbled[f.registry] = true
 		}
-		if err := s.Store.Add(release); err != nil {
-			f.failure = fail(StagePublish, f.Reference, f.registry.String(), err)
-			if !s.failed(f.failure) {
-				return false
-			}
-			continue
-		}
-		s.answered()
-		f.release = &release
-		s.got = append(s.got, f.Reference)
-		if s.Store.Served() == nil {
-			s.contribute() // somebody is waiting for the first tree
+		if !goOn {
+			break
 		}
 	}
+	s.stumbled = stumbled
+	if ctx.Err() != nil {
+		return false // what was cut off has not been decided
+	}
+	return s.decide() && goOn
+}
+
+// fetchOne gets one release, to contribute at once or to wait for others.
+func (s *pass) fetchOne(ctx context.Context, f *follow) (goOn bool) {
+	release, err := s.get(ctx, f)
+	var failure *Failure
+	switch {
+	case errors.As(err, &failure):
+		return s.giveUp(f, failure)
+	case f.passedOver:
+		return true
+	}
+	s.answered()
+	return s.take(f, &release)
+}
+
+// add has what waits of some follows contribute: all of it, or none.
+func (s *pass) add(follows []*follow) (goOn bool) {
+	var releases []store.Release
+	for _, f := range follows {
+		releases = append(releases, *f.waiting)
+	}
+	if err := s.Store.Add(releases...); err != nil {
+		goOn = true
+		for _, f := range follows {
+			goOn = s.giveUp(f, fail(StagePublish, f.Reference, f.registry.String(), err)) && goOn
+		}
+		return goOn
+	}
+	for _, f := range follows {
+		f.release, f.waiting = f.waiting, nil
+		s.got = append(s.got, f.Reference)
+	}
+	if s.Store.Served() == nil {
+		s.contribute() // somebody is waiting for the first tree
+	}
 	return true
+}
+
+// giveUp notes why a release that was to be got does not contribute.
+func (s *pass) giveUp(f *follow, why *Failure) (goOn bool) {
+	if f.waiting != nil {
+		s.Store.Unclaim(f.waiting.Key())
+	}
+	f.failure, f.waiting = why, nil
+	if why.refused {
+		s.refuse(f, why)
+	}
+	return s.failed(why)
 }
 
 // topFirst returns what is to be got, as it will lie in the view as far as that
@@ -164,7 +192,7 @@ func (s *pass) unpack(ctx context.Context, f *follow, layer ocispec.Descriptor, 
 	r.Files, r.Bytes = staging.Files()
 	r.Skipped = tree.SkippedTotal
 	r.IndexVersion = s.indexVersion(f.Reference, func(name string) (io.ReadCloser, error) { return staging.Open(name) })
-	if failure := s.gate(ctx, f, r.Layer, staging); failure != nil {
+	if failure := s.gate(ctx, f, r, staging); failure != nil {
 		return failure
 	}
 	s.log.Info("Persisting " + f.Reference)

@@ -10,6 +10,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/specman/specman/internal/store"
+	"github.com/specman/specman/internal/sync/gate"
 	"github.com/specman/specman/internal/sync/oci"
 	"github.com/specman/specman/internal/sync/selector"
 )
@@ -25,6 +26,7 @@ type pass struct {
 	got      []string
 	swapped  bool
 	broken   int // requests in a row that brought no answer
+	required *gate.Required
 }
 
 // seen is what the registry said when it was last asked. While it cannot be
@@ -42,6 +44,7 @@ type follow struct {
 	asked      bool           // in this sync
 	release    *store.Release // what it contributes, nil for nothing yet
 	lost       *store.Release // what it contributed and cannot be read
+	waiting    *store.Release // got, and to contribute if others bring what the view would lack with it
 	manifest   *oci.Manifest  // fetched, to be had
 	vanished   bool           // gone from the registry
 	forgotten  bool           // the registry's digest was taken out by hand
@@ -62,7 +65,7 @@ func (p *Poller) Once(ctx context.Context, ask Ask) Outcome {
 	p.status.LastAttempt, p.status.Syncing = started.UTC(), true
 	p.mu.Unlock()
 
-	s := &pass{Poller: p, ask: ask}
+	s := &pass{Poller: p, ask: ask, required: p.Gate.Required(p.Store)}
 	s.run(ctx)
 
 	o := Outcome{Started: started.UTC(), Ended: time.Now().UTC(), Got: s.got, Swapped: s.swapped, Failures: s.failures, Result: Noop}

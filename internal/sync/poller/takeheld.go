@@ -21,7 +21,7 @@ func (s *pass) takeHeld(ctx context.Context, f *follow, r *store.Release) *Failu
 	r.Files, r.Bytes = v.Files()
 	_, r.Skipped = v.Skipped(0)
 	r.IndexVersion = s.indexVersion(f.Reference, func(name string) (io.ReadCloser, error) { return openIn(v, name) })
-	return s.gate(ctx, f, r.Layer, v)
+	return s.gate(ctx, f, r, v)
 }
 
 func (s *pass) indexVersion(tag string, open func(string) (io.ReadCloser, error)) string {
