@@ -160,7 +160,7 @@ func (s *Store) recover() error {
 			}
 		}
 	}
-	if len(st.Releases) == 0 {
+	if layers, err := layersOnDisk(s.dir); len(st.Releases) == 0 && (err != nil || len(layers) > 0) {
 		s.awaited = make(map[string]bool)
 		for _, source := range s.options().Sources {
 			s.awaited[source] = true

@@ -141,6 +141,7 @@ func (s *pass) get(ctx context.Context, f *follow) (store.Release, error) {
 		Source: s.Name, Tag: f.Reference, Manifest: m.Digest, Layer: layer.Digest,
 		Archive: oci.LayerName(layer, s.Archive), Created: m.Created, Fetched: time.Now().UTC(), Size: layer.Size,
 	}
+	s.Store.ClaimTree(r) // whatever GC removes meanwhile
 	var failure *Failure
 	if s.Store.HasTree(layer.Digest) {
 		failure = s.takeHeld(ctx, f, &r)
