@@ -77,7 +77,7 @@ func cureOf(err error) string {
 	}
 	var transport *oci.Error
 	if errors.As(err, &transport) {
-		return transport.Hint
+		return transport.Cure
 	}
 	return ""
 }

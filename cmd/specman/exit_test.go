@@ -26,7 +26,7 @@ func TestReport(t *testing.T) {
 		{"failed", boom, 1, "specman: boom\n"},
 		{"failed, with a cure", withCure(boom, "duck"), 1, "specman: boom\n  duck\n"},
 		{"failed, with a cure below", fmt.Errorf("sync: %w", withCure(boom, "duck")), 1, "specman: sync: boom\n  duck\n"},
-		{"the registry, with a hint", fmt.Errorf("push: %w", &oci.Error{Operation: "head", Target: "a/b", Kind: oci.Network, Err: boom, Hint: "duck"}), 1, "specman: push: resolve a/b: boom\n  duck\n"},
+		{"the registry, with a hint", fmt.Errorf("push: %w", &oci.Error{Operation: "head", Target: "a/b", Kind: oci.Network, Err: boom, Cure: "duck"}), 1, "specman: push: resolve a/b: boom\n  duck\n"},
 		{"an empty cure is none", withCure(boom, ""), 1, "specman: boom\n"},
 		{"no error has no cure", withCure(nil, "duck"), 0, ""},
 		{"wrong usage", usageError{boom}, 2, "specman: boom\n"},

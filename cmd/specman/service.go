@@ -154,7 +154,7 @@ func (s *service) webOptions(st *store.Store, group *sources, v *variants) https
 		MaxConnections: h.MaxConnections, AccessLog: s.cfg.Log.Access,
 		Why: group.whyNothing,
 		OnDamage: func(v *store.View, e store.Entry) {
-			st.Damaged(v, e)
+			st.ReportDamage(v, e)
 			group.TriggerRepair() // a sync fetches a damaged tree anew
 		},
 	}

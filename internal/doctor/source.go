@@ -62,8 +62,8 @@ func (d *sourceDoctor) open(context.Context) finding {
 func transport(err error) finding {
 	cure := "the registry's own log may say why"
 	var e *oci.Error
-	if errors.As(err, &e) && e.Hint != "" {
-		cure = e.Hint
+	if errors.As(err, &e) && e.Cure != "" {
+		cure = e.Cure
 	}
 	return fail(cure, "%v", err)
 }

@@ -229,7 +229,7 @@ func TestDamagedFiles(t *testing.T) {
 			r := start(t, s, func(o *Options) {
 				o.OnDamage = func(v *store.View, e store.Entry) {
 					told++
-					s.Damaged(v, e)
+					s.ReportDamage(v, e)
 				}
 			})
 			client := r.client(t, 1)
@@ -255,7 +255,7 @@ func TestDamagedFiles(t *testing.T) {
 			return errors.Join(os.Remove(path), os.WriteFile(path, []byte("small and WRONG\n"), 0o444))
 		})
 		follow(t, s, top, hold(t, s, "1.0.0", tree{"small.txt": small, "more.txt": "more"}))
-		r := start(t, s, func(o *Options) { o.OnDamage = s.Damaged })
+		r := start(t, s, func(o *Options) { o.OnDamage = s.ReportDamage })
 		got := r.ask(t, r.client(t, 1), "GET", "/small.txt")
 		assert.Equal(t, 200, got.StatusCode)
 		assert.Equal(t, small, got.body)
@@ -284,7 +284,7 @@ func TestASmallFileThatCannotBeRead(t *testing.T) {
 	r := start(t, s, func(o *Options) {
 		o.OnDamage = func(v *store.View, e store.Entry) {
 			told++
-			s.Damaged(v, e)
+			s.ReportDamage(v, e)
 		}
 	})
 	v := s.Acquire()
@@ -300,5 +300,5 @@ func TestASmallFileThatCannotBeRead(t *testing.T) {
 	assert.Equal(t, 503, got.StatusCode)
 	assert.Contains(t, got.body, "damaged")
 	assert.Equal(t, 2, told)
-	assert.Len(t, s.Harmed(), 1, "it is mended, or fetched anew")
+	assert.Len(t, s.DamagedTrees(), 1, "it is mended, or fetched anew")
 }

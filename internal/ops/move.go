@@ -14,7 +14,7 @@ type Mover interface {
 	Acquire() *store.View
 	AcquireRecord(store.ViewRecord) (*store.View, error)
 	Target(version string, alone bool) (store.ViewRecord, error)
-	Hold(target store.ViewRecord, kind, reason string) error
+	Pin(target store.ViewRecord, kind, reason string) error
 	Desired() store.ViewRecord
 	Pinned() *store.Pin
 	Unpin(by string) (swapped bool, err error)
@@ -92,7 +92,7 @@ func hold(s Mover, target store.ViewRecord, r MoveRequest, kind string) (Move, e
 	if r.By != "" {
 		reason += ", by " + r.By
 	}
-	return m, s.Hold(target, kind, reason)
+	return m, s.Pin(target, kind, reason)
 }
 
 // Follow goes back to following the selectors.

@@ -39,7 +39,7 @@ func damageNotices(p *store.Snapshot) (notices []Notice) {
 			case !releaseOf(p, &r).Followed: // nor for what only a pin holds
 				repair = "`specman verify --repair` repairs it, from another tree or the registry"
 			}
-			if damaged := p.View.Damaged(n); damaged > 0 {
+			if damaged := p.View.DamagedFiles(n); damaged > 0 {
 				add(repair, "%d files of %s (%s) are damaged on disk and not served from there", damaged, r.Tag, r.Manifest)
 			}
 			if p.View.FolderDamaged(n) {

@@ -84,7 +84,7 @@ func servedReleases(p *store.Snapshot) []Release {
 	coverage := p.View.Coverage()
 	for n := range p.View.Releases() {
 		r := releaseOf(p, &p.View.Releases()[n])
-		r.Rank, r.Coverage, r.Damaged = n+1, coverage[n], p.View.Damaged(n)
+		r.Rank, r.Coverage, r.Damaged = n+1, coverage[n], p.View.DamagedFiles(n)
 		if r.Pinned = p.Pin != nil; r.Pinned && r.Reason == "" {
 			r.Reason = "held there: " + p.Pin.Reason
 		}

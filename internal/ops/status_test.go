@@ -105,7 +105,7 @@ func TestHistoryOfAViewThatCameBack(t *testing.T) {
 	assert.Equal(t, []bool{true, false, false}, served())
 	target, err := r.store.Target("", false)
 	require.NoError(t, err)
-	require.NoError(t, r.store.Hold(target, "rollback", "rollback"))
+	require.NoError(t, r.store.Pin(target, "rollback", "rollback"))
 	assert.Equal(t, []bool{false, true, false}, served())
 	st := getJSON[Status](r, "/api/v1/status")
 	assert.Equal(t, st.Served.Since, st.History[1].Since, "since it was rolled back to")
@@ -115,7 +115,7 @@ func TestHistoryOfAViewThatCameBack(t *testing.T) {
 func TestAPinIsToldOnce(t *testing.T) {
 	r := newRig(t)
 	r.follow(r.hold("4.5.13", files{"a": "1"}))
-	require.NoError(t, r.store.Hold(*r.store.Served(), "pin", "pin to 4.5.13"))
+	require.NoError(t, r.store.Pin(*r.store.Served(), "pin", "pin to 4.5.13"))
 	pin := r.store.Pinned()
 	// What a real poller says of the same pin.
 	real := poller.New(poller.Config{Name: "default", Source: absent{}, Store: r.store, Timeout: time.Minute})
@@ -142,7 +142,7 @@ func TestDamageIsTold(t *testing.T) {
 	v := r.store.Acquire()
 	e, _ := v.Lookup("a")
 	r.lose("files/a")
-	r.store.Damaged(v, e)
+	r.store.ReportDamage(v, e)
 	v.Close()
 
 	st := getJSON[Status](r, "/api/v1/status")
@@ -152,7 +152,7 @@ func TestDamageIsTold(t *testing.T) {
 	assert.Equal(t, 1, st.Served.Releases[0].Damaged)
 
 	// What only a pin holds, no sync brings.
-	require.NoError(t, r.store.Hold(*r.store.Served(), "pin", "pin"))
+	require.NoError(t, r.store.Pin(*r.store.Served(), "pin", "pin"))
 	r.follow(r.hold("4.5.13", files{"a": "2"}))
 	st = getJSON[Status](r, "/api/v1/status")
 	assert.Contains(t, st.Notices[0].What, "1 files of 4.5.13")
@@ -261,7 +261,7 @@ func TestDiff(t *testing.T) {
 	same(t, nothing, getJSON[Diff](r, "/api/v1/diff"))
 
 	t.Run("without names: what a pin hides", func(t *testing.T) {
-		require.NoError(t, r.store.Hold(*r.store.Served(), "pin", "pin"))
+		require.NoError(t, r.store.Pin(*r.store.Served(), "pin", "pin"))
 		r.follow(b)
 		same(t, want, getJSON[Diff](r, "/api/v1/diff"))
 	})

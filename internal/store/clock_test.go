@@ -90,7 +90,7 @@ func TestAClockThatJumps(t *testing.T) {
 			if !c.removed {
 				target, err := s.Target("", false)
 				require.NoError(t, err)
-				require.NoError(t, s.Hold(target, "rollback", "rollback"))
+				require.NoError(t, s.Pin(target, "rollback", "rollback"))
 				assert.Equal(t, two, served(t, s), "the history keeps its order")
 			}
 		})

@@ -26,7 +26,7 @@ func (t *tree) readDamage(folder string) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	if passing(err) {
+	if isTransient(err) {
 		return err
 	}
 	damaged := make(map[int32]bool)
@@ -55,18 +55,18 @@ func (t *tree) readDamage(folder string) error {
 	return nil
 }
 
-// passing says whether an error tells of this process, or of this moment, and nothing
+// isTransient says whether an error tells of this process, or of this moment, and nothing
 // of what is on the disk: nobody may take it for damage.
-func passing(err error) bool {
+func isTransient(err error) bool {
 	return slices.ContainsFunc([]error{
 		unix.EMFILE, unix.ENFILE, unix.ENOMEM, unix.EINTR, unix.EAGAIN, unix.EACCES, unix.EPERM,
 	}, func(known error) bool { return errors.Is(err, known) })
 }
 
-// asDamage is a fault that reading met, as ErrDamaged unless it is passing: a disk that
+// asDamage is a fault that reading met, as ErrDamaged unless it is transient: a disk that
 // does not give what it holds is as bad as one that gives something else.
 func asDamage(err error) error {
-	if err == nil || passing(err) {
+	if err == nil || isTransient(err) {
 		return err
 	}
 	return fmt.Errorf("%w: %w", ErrDamaged, err)
@@ -103,9 +103,9 @@ func (s *Store) markDamaged(t *tree, records ...int32) {
 			"cure", "the next sync fetches the tree anew; `specman verify --repair` does it now")
 	}
 	t.damaged.Store(&damaged)
-	s.harmed(t.layer)
+	s.noteDamaged(t.layer)
 	if first != "" && len(damaged) == found { // the tree was whole until now: one event for each time is enough
-		s.tell("damage", "%d files of %s are damaged, %q the first", found, s.nameOf(t.layer), first)
+		s.recordEvent("damage", "%d files of %s are damaged, %q the first", found, s.nameOf(t.layer), first)
 	}
 	if s.closed || !s.loaded.named(t) {
 		return // a repaired tree has its name by now, or none: the note would be of another
@@ -128,9 +128,9 @@ func (s *Store) nameOf(layer digest.Digest) string {
 	return "tree " + layer.String()
 }
 
-// tell adds an event, if it can be written: what it is about has happened anyway. To be
+// recordEvent adds an event, if it can be written: what it is about has happened anyway. To be
 // called under mu.
-func (s *Store) tell(kind, format string, args ...any) {
+func (s *Store) recordEvent(kind, format string, args ...any) {
 	next := s.state.Load().clone()
 	next.event(wall(), kind, "", format, args...)
 	if err := s.save(next); err != nil {
@@ -158,7 +158,7 @@ func (s *Store) markFolder(t *tree, why error) {
 	known := !t.whole()
 	if !known {
 		t.damaged.Store(&map[int32]bool{})
-		s.tell("damage", "the folder of %s is damaged: %v", s.nameOf(t.layer), why)
+		s.recordEvent("damage", "the folder of %s is damaged: %v", s.nameOf(t.layer), why)
 	}
 	s.mu.Unlock()
 	if !known {
@@ -166,12 +166,12 @@ func (s *Store) markFolder(t *tree, why error) {
 		s.log.Error("The folder of a tree is damaged; its files are served for as long as this process runs", "tree", t.layer, "error", why,
 			"cure", "the next sync fetches the tree anew; `specman verify --repair` does it now")
 	}
-	s.harmed(t.layer)
+	s.noteDamaged(t.layer)
 }
 
-// Damaged tells the store that what it gave for an entry is not what the index
+// ReportDamage tells the store that what it gave for an entry is not what the index
 // says. It looks itself, and keeps the file from being served if that is so.
-func (s *Store) Damaged(v *View, e Entry) {
+func (s *Store) ReportDamage(v *View, e Entry) {
 	nd := &v.nodes[e.node]
 	t := v.trees[nd.tree]
 	rec := t.records[nd.rec].real

@@ -186,3 +186,48 @@ func (s *Store) putAside(layer digest.Digest) (string, error) {
 func (s *Store) newAside() string {
 	return filepath.Join(s.dir, stagingFolder, fmt.Sprintf("gone-%016x", rand.Uint64()))
 }
+
+// inUse are the releases that are followed, pin or no pin, lost or not, in the served
+// view, or in the one that should be served.
+func (s *Store) inUse(st *state, served *View) map[ReleaseKey]bool {
+	keys := s.desired(st)
+	for _, source := range s.options().Sources {
+		for _, c := range st.Following[source] {
+			if c.Lost {
+				keys = append(keys, ReleaseKey{source, c.Tag, c.Manifest})
+			}
+		}
+	}
+	if served != nil {
+		keys = append(keys, served.keys()...)
+	}
+	if st.View != nil {
+		keys = append(keys, st.View.Releases...)
+	}
+	inUse := make(map[ReleaseKey]bool)
+	for _, k := range keys {
+		inUse[k] = true
+	}
+	return inUse
+}
+
+// demote dates the releases that are not in use. What goes out of use now did so last,
+// wherever the clock was before.
+func (s *Store) demote(st *state, served *View) {
+	inUse := s.inUse(st, served)
+	now := wall()
+	for n := range st.Releases {
+		if at := st.Releases[n].Demoted; !at.Before(now) {
+			now = at.Add(1)
+		}
+	}
+	for n := range st.Releases {
+		r := &st.Releases[n]
+		switch {
+		case inUse[r.Key()]:
+			r.Demoted = time.Time{}
+		case r.Demoted.IsZero():
+			r.Demoted = now.UTC()
+		}
+	}
+}

@@ -112,7 +112,7 @@ func (s *Store) change(f func(next *state)) error {
 // AcquireTree returns a view, held, of one tree alone, whether a release names
 // it or not. Its releases have no more than the layer.
 func (s *Store) AcquireTree(layer digest.Digest) (*View, error) {
-	t, err := s.loaded.take(layer)
+	t, err := s.loaded.acquire(layer)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNotHeld, err)
 	}
@@ -123,7 +123,7 @@ func (s *Store) AcquireTree(layer digest.Digest) (*View, error) {
 // caller's.
 func (s *Store) viewOf(releases []Release, trees []*tree) *View {
 	v := &View{overlay: newOverlay(trees), id: viewID(releases), releases: releases, loaded: &s.loaded}
-	v.holders.Store(1)
+	v.refs.Store(1)
 	return v
 }
 
@@ -131,7 +131,7 @@ func (s *Store) viewOf(releases []Release, trees []*tree) *View {
 func (s *Store) Contents() (map[[sha256.Size]byte]bool, error) {
 	sums := make(map[[sha256.Size]byte]bool)
 	for _, r := range s.state.Load().Releases {
-		t, err := s.loaded.take(r.Layer)
+		t, err := s.loaded.acquire(r.Layer)
 		if err != nil {
 			return nil, err
 		}
@@ -140,7 +140,7 @@ func (s *Store) Contents() (map[[sha256.Size]byte]bool, error) {
 				sums[t.records[n].sum] = true
 			}
 		}
-		s.loaded.give(t)
+		s.loaded.release(t)
 	}
 	return sums, nil
 }

@@ -40,7 +40,7 @@ func (s *Store) Housekeep(ctx context.Context) {
 		}
 		s.keepSpare()
 		s.scrubIfDue(ctx)
-		s.mend()
+		s.repairDamaged()
 		select {
 		case <-ctx.Done():
 			return
@@ -88,8 +88,8 @@ func (s *Store) noteScrub() {
 	}
 }
 
-// touched wakes Housekeep because something was published or replaced.
-func (s *Store) touched() {
+// wakeHousekeeping wakes Housekeep because something was published or replaced.
+func (s *Store) wakeHousekeeping() {
 	select {
 	case s.changed <- struct{}{}:
 	default:

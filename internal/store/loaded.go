@@ -30,8 +30,8 @@ func (l *loadedTrees) init(dir string) {
 	l.dir, l.trees = dir, make(map[digest.Digest]*tree)
 }
 
-// take returns the tree of a layer; each take needs a give.
-func (l *loadedTrees) take(layer digest.Digest) (*tree, error) {
+// acquire returns the tree of a layer; each acquire needs a release.
+func (l *loadedTrees) acquire(layer digest.Digest) (*tree, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	t := l.trees[layer]
@@ -56,7 +56,7 @@ func (l *loadedTrees) published(layer digest.Digest, x *index) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.giveLast()
+	l.releaseLast()
 	if l.trees[layer] != nil { // somebody was faster
 		root.Close()
 		return
@@ -69,23 +69,23 @@ func (l *loadedTrees) published(layer digest.Digest, x *index) {
 func (l *loadedTrees) forgetPublished() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.giveLast()
+	l.releaseLast()
 }
 
-func (l *loadedTrees) giveLast() {
+func (l *loadedTrees) releaseLast() {
 	if l.last != nil {
-		l.giveLocked(l.last)
+		l.releaseLocked(l.last)
 		l.last = nil
 	}
 }
 
-func (l *loadedTrees) give(t *tree) {
+func (l *loadedTrees) release(t *tree) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.giveLocked(t)
+	l.releaseLocked(t)
 }
 
-func (l *loadedTrees) giveLocked(t *tree) {
+func (l *loadedTrees) releaseLocked(t *tree) {
 	if t.users--; t.users > 0 {
 		return
 	}
@@ -144,7 +144,7 @@ func (l *loadedTrees) inUse(layer digest.Digest) bool {
 // openCopy opens a file with the same content in another tree, or elsewhere in the
 // same one: in memory, else on disk. It is the way out when a file is damaged, so it
 // may take its time. The error wraps ErrNotHeld where there is none, and tells of a
-// passing fault where it could not look everywhere.
+// transient fault where it could not look everywhere.
 func (l *loadedTrees) openCopy(sum [sha256.Size]byte) (*os.File, error) {
 	if f, err := l.searchHeld(sum); err == nil {
 		return f, nil
@@ -155,10 +155,10 @@ func (l *loadedTrees) openCopy(sum [sha256.Size]byte) (*os.File, error) {
 // searchHeld opens a file with a content in a tree that somebody holds. It reads files,
 // and nobody who takes a tree waits for that.
 func (l *loadedTrees) searchHeld(sum [sha256.Size]byte) (*os.File, error) {
-	held := l.takeHeld()
+	held := l.acquireLoaded()
 	defer func() {
 		for _, t := range held {
-			l.give(t)
+			l.release(t)
 		}
 	}()
 	for _, t := range held {
@@ -169,8 +169,8 @@ func (l *loadedTrees) searchHeld(sum [sha256.Size]byte) (*os.File, error) {
 	return nil, ErrNotHeld
 }
 
-// takeHeld takes all trees that somebody holds; each needs a give.
-func (l *loadedTrees) takeHeld() []*tree {
+// acquireLoaded acquires all trees that somebody has; each needs a release.
+func (l *loadedTrees) acquireLoaded() []*tree {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	held := slices.Collect(maps.Values(l.trees))
@@ -198,7 +198,7 @@ func (l *loadedTrees) searchDisk(sum [sha256.Size]byte) (*os.File, error) {
 		if err == nil {
 			return f, nil
 		}
-		if passing(err) {
+		if isTransient(err) {
 			fault = err
 		}
 	}
@@ -220,11 +220,11 @@ func (l *loadedTrees) forgetLacking() {
 }
 
 func (l *loadedTrees) openContentOf(layer digest.Digest, sum [sha256.Size]byte) (*os.File, error) {
-	t, err := l.take(layer)
+	t, err := l.acquire(layer)
 	if err != nil {
 		return nil, err
 	}
-	defer l.give(t)
+	defer l.release(t)
 	return t.openContent(sum)
 }
 
@@ -241,7 +241,7 @@ func (t *tree) openContent(sum [sha256.Size]byte) (*os.File, error) {
 		if err == nil {
 			return f, nil
 		}
-		if passing(err) {
+		if isTransient(err) {
 			why = err
 		}
 	}

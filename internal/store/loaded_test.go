@@ -57,7 +57,7 @@ func TestATreeTakenWhileItIsReplacedIsTheNewOne(t *testing.T) {
 	var taken *tree
 	var taking sync.WaitGroup
 	before, err := s.loaded.moved(layerFor(files), func() error {
-		taking.Go(func() { taken, _ = s.loaded.take(layerFor(files)) })
+		taking.Go(func() { taken, _ = s.loaded.acquire(layerFor(files)) })
 		time.Sleep(20 * time.Millisecond) // long enough to get in between
 		return unix.Renameat2(unix.AT_FDCWD, filepath.Dir(again.Folder()), unix.AT_FDCWD, treeFolder(dir, layerFor(files)), unix.RENAME_EXCHANGE)
 	})
@@ -65,7 +65,7 @@ func TestATreeTakenWhileItIsReplacedIsTheNewOne(t *testing.T) {
 	require.NoError(t, err)
 	assert.Nil(t, before, "nobody had taken it before")
 	require.NotNil(t, taken)
-	defer s.loaded.give(taken)
+	defer s.loaded.release(taken)
 	assert.True(t, s.loaded.named(taken))
 	assert.True(t, s.loaded.inUse(layerFor(files)), "so that nobody removes it")
 }

@@ -14,37 +14,37 @@ import (
 // can be written until a full one stops it would be written each minute.
 const mendPause = time.Hour
 
-// mending are the trees that are known to be damaged. Housekeep makes them whole
+// repairQueue are the trees that are known to be damaged. Housekeep makes them whole
 // from what else the store holds, registry or no registry: each is tried when its
 // damage is found, again after a fault, and when a tree is published that may have what
 // it lacks.
-type mending struct {
+type repairQueue struct {
 	mu    sync.Mutex
 	trees map[digest.Digest]time.Time // when each is to be tried; zero: not before another is published
 }
 
-// harmed notes that a tree is damaged.
-func (s *Store) harmed(layer digest.Digest) {
-	m := &s.mending
+// noteDamaged notes that a tree is damaged.
+func (s *Store) noteDamaged(layer digest.Digest) {
+	m := &s.repairs
 	m.mu.Lock()
 	if m.trees == nil {
 		m.trees = make(map[digest.Digest]time.Time)
 	}
 	m.trees[layer] = time.Now()
 	m.mu.Unlock()
-	s.touched()
+	s.wakeHousekeeping()
 }
 
-// Harmed returns the layers of the trees that were found damaged. HasTree says which
+// DamagedTrees returns the layers of the trees that were found damaged. HasTree says which
 // of them something has made whole since.
-func (s *Store) Harmed() []digest.Digest {
-	s.mending.mu.Lock()
-	defer s.mending.mu.Unlock()
-	return slices.Sorted(maps.Keys(s.mending.trees))
+func (s *Store) DamagedTrees() []digest.Digest {
+	s.repairs.mu.Lock()
+	defer s.repairs.mu.Unlock()
+	return slices.Sorted(maps.Keys(s.repairs.trees))
 }
 
 // has says whether a tree is known to be damaged.
-func (m *mending) has(layer digest.Digest) bool {
+func (m *repairQueue) has(layer digest.Digest) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	_, ok := m.trees[layer]
@@ -52,7 +52,7 @@ func (m *mending) has(layer digest.Digest) bool {
 }
 
 // retry has all damaged trees tried again.
-func (m *mending) retry() {
+func (m *repairQueue) retry() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now := time.Now()
@@ -62,7 +62,7 @@ func (m *mending) retry() {
 }
 
 // due takes the trees that are to be tried.
-func (m *mending) due() []digest.Digest {
+func (m *repairQueue) due() []digest.Digest {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now := time.Now()
@@ -77,7 +77,7 @@ func (m *mending) due() []digest.Digest {
 }
 
 // again has a tree that due gave tried once more after a pause, if not before.
-func (m *mending) again(layer digest.Digest, pause time.Duration) {
+func (m *repairQueue) again(layer digest.Digest, pause time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.trees[layer].IsZero() {
@@ -85,7 +85,7 @@ func (m *mending) again(layer digest.Digest, pause time.Duration) {
 	}
 }
 
-func (m *mending) done(layer digest.Digest) {
+func (m *repairQueue) done(layer digest.Digest) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	// What was found damaged anew meanwhile is still to be tried.
@@ -94,9 +94,9 @@ func (m *mending) done(layer digest.Digest) {
 	}
 }
 
-// catchUp serves trees that were made anew and are not served, because a fault came
+// serveRepaired serves trees that were made anew and are not served, because a fault came
 // in between.
-func (s *Store) catchUp() error {
+func (s *Store) serveRepaired() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if v := s.current.Load(); v == nil || !slices.ContainsFunc(v.trees, func(t *tree) bool { return !s.loaded.named(t) }) {
@@ -105,28 +105,28 @@ func (s *Store) catchUp() error {
 	return s.reload()
 }
 
-// mend makes damaged trees whole from what the store holds. What it does not hold,
+// repairDamaged makes damaged trees whole from what the store holds. What it does not hold,
 // a sync must bring.
-func (s *Store) mend() {
-	if err := s.catchUp(); err != nil {
+func (s *Store) repairDamaged() {
+	if err := s.serveRepaired(); err != nil {
 		s.log.Warn("A repaired tree is not served yet; it is tried again", "error", err)
 	}
-	for _, layer := range s.mending.due() {
+	for _, layer := range s.repairs.due() {
 		if s.HasTree(layer) { // a sync was faster
-			s.mending.done(layer)
+			s.repairs.done(layer)
 			continue
 		}
 		switch err := s.Repair(layer); {
 		case err == nil:
-			s.mending.done(layer)
+			s.repairs.done(layer)
 			s.log.Info("A damaged tree was made whole from what the store holds", "tree", layer)
-		case passing(err): // also where it could not look whether the content is held
-			s.mending.again(layer, 0)
+		case isTransient(err): // also where it could not look whether the content is held
+			s.repairs.again(layer, 0)
 			s.log.Warn("A damaged tree cannot be made whole at the moment; it is tried again", "tree", layer, "error", err)
 		case errors.Is(err, ErrNotHeld):
 			s.log.Debug("A damaged tree cannot be made whole from what the store holds", "tree", layer, "error", err)
 		default:
-			s.mending.again(layer, mendPause)
+			s.repairs.again(layer, mendPause)
 			s.log.Warn("A damaged tree cannot be made whole; it is tried again", "tree", layer, "in", mendPause, "error", err)
 		}
 	}

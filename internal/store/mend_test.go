@@ -28,7 +28,7 @@ func TestDamageIsMendedFromATreeThatIsNotServed(t *testing.T) {
 	require.NoError(t, err)
 	require.False(t, s.HasTree(layerFor(files)))
 	assert.Equal(t, files, served(t, s), "a request falls to the other copy")
-	s.mend()
+	s.repairDamaged()
 	assert.True(t, s.HasTree(layerFor(files)), "no registry was asked")
 	assert.Equal(t, files, served(t, s))
 }
@@ -41,16 +41,16 @@ func TestDamageIsMendedWhenWhatItLacksIsHeld(t *testing.T) {
 	rot(t, dir, files, "a")
 	_, err := s.Verify(context.Background(), VerifyOptions{})
 	require.NoError(t, err)
-	s.mend()
+	s.repairDamaged()
 	require.False(t, s.HasTree(layerFor(files)), "the content is nowhere")
-	assert.Empty(t, s.mending.due(), "it is not tried again before something changes")
+	assert.Empty(t, s.repairs.due(), "it is not tried again before something changes")
 	require.NoError(t, s.Close())
 
 	s = openStore(t, dir)
-	s.mend()
+	s.repairDamaged()
 	require.False(t, s.HasTree(layerFor(files)))
 	hold(t, s, "0.9.0", content{"copy": "aaa"})
-	s.mend()
+	s.repairDamaged()
 	assert.True(t, s.HasTree(layerFor(files)))
 	assert.Equal(t, files, served(t, s))
 }
@@ -95,7 +95,7 @@ func TestVerifyFindsWhatARestartWouldMiss(t *testing.T) {
 			assert.Positive(t, testutil.ToFloat64(s.metrics.integrity))
 			if c.whole {
 				assert.Equal(t, files, served(t, s))
-				s.mend()
+				s.repairDamaged()
 			} else {
 				require.NoError(t, stage(t, s, layerFor(files), files).Publish()) // what the next sync does
 			}
@@ -140,7 +140,7 @@ func TestALargeFileIsReadBeforeItIsServed(t *testing.T) {
 
 	hold(t, s, "0.9.0", content{"copy": files["large"]})
 	assert.Equal(t, files, served(t, s))
-	s.mend()
+	s.repairDamaged()
 	assert.True(t, s.HasTree(layerFor(files)))
 	assert.Equal(t, files, served(t, s))
 }
@@ -158,8 +158,8 @@ func TestAMendThatMetAPassingFaultIsTriedAgain(t *testing.T) {
 		rot(t, dir, files, "a")
 		_, err := s.Verify(context.Background(), VerifyOptions{})
 		require.NoError(t, err)
-		fewDescriptors(t, n, s.mend)
-		s.mend() // a minute later
+		fewDescriptors(t, n, s.repairDamaged)
+		s.repairDamaged() // a minute later
 		assert.True(t, s.HasTree(layerFor(files)), "%d descriptors", n)
 		assert.Equal(t, files, served(t, s))
 	}
@@ -176,14 +176,14 @@ func TestAMendThatTheVolumeRefusedIsTriedAgainLater(t *testing.T) {
 	_, err := s.Verify(context.Background(), VerifyOptions{})
 	require.NoError(t, err)
 	require.NoError(t, s.Configure(Options{Keep: 3, Sources: []string{"default"}, MinFree: math.MaxInt64 / 2}))
-	s.mend()
+	s.repairDamaged()
 	require.False(t, s.HasTree(layerFor(files)))
 	require.NoError(t, s.Configure(Options{Keep: 3, Sources: []string{"default"}}))
-	s.mend()
+	s.repairDamaged()
 	require.False(t, s.HasTree(layerFor(files)), "it is not tried at each turn")
-	at := s.mending.trees[layerFor(files)]
+	at := s.repairs.trees[layerFor(files)]
 	assert.WithinDuration(t, time.Now().Add(mendPause), at, time.Minute)
-	s.mending.trees[layerFor(files)] = at.Add(-mendPause)
-	s.mend()
+	s.repairs.trees[layerFor(files)] = at.Add(-mendPause)
+	s.repairDamaged()
 	assert.True(t, s.HasTree(layerFor(files)))
 }

@@ -14,7 +14,7 @@ func TestATagNamesWhatIsFollowed(t *testing.T) {
 	s := openStore(t, t.TempDir())
 	good := hold(t, s, "0.0.0", content{"f": "good"})
 	follow(t, s, good)
-	require.NoError(t, s.Hold(*s.Served(), "pin", "test"))
+	require.NoError(t, s.Pin(*s.Served(), "pin", "test"))
 	bad := hold(t, s, "0.0.0", content{"f": "bad"})
 	other := hold(t, s, "9.9.9", content{"g": "other"})
 	follow(t, s, bad, other)

@@ -198,7 +198,7 @@ func TestWhatIsServedIsAFunctionOfWhatIsHeldAndAsked(t *testing.T) {
 				break
 			}
 			require.NoError(t, err, "step %d", step)
-			require.NoError(t, s.Hold(target, "rollback", "rollback"))
+			require.NoError(t, s.Pin(target, "rollback", "rollback"))
 		case k == 4 && m.pinned:
 			_, err := s.Unpin("")
 			require.NoError(t, err)

@@ -72,7 +72,7 @@ func TestDamageOfAReplacedTreeIsNotItsSuccessors(t *testing.T) {
 	require.NoError(t, os.Remove(left[0])) // not its content, which the new tree shares
 	e, ok := held.Lookup("b")
 	require.True(t, ok)
-	s.Damaged(held, e)
+	s.ReportDamage(held, e)
 	held.Close()
 	assert.True(t, s.HasTree(layerFor(files)))
 	require.NoError(t, s.Close())

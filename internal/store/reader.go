@@ -121,7 +121,7 @@ func (p *Snapshot) AcquireVersion(version string) (*View, error) {
 func (p *Snapshot) AcquireDesired() (*View, error) {
 	keys := p.store.Desired().Releases
 	if p.View != nil && (len(keys) == 0 || p.View.isOf(keys)) {
-		p.View.holders.Add(1)
+		p.View.refs.Add(1)
 		return p.View, nil
 	}
 	if len(keys) == 0 {
@@ -155,9 +155,9 @@ func (p *Snapshot) Close() {
 	}
 }
 
-// Damaged returns how many files of a release, by its place in Releases, are
+// DamagedFiles returns how many files of a release, by its place in Releases, are
 // known to be damaged on disk.
-func (v *View) Damaged(release int) int {
+func (v *View) DamagedFiles(release int) int {
 	if damaged := v.trees[release].damaged.Load(); damaged != nil {
 		return len(*damaged)
 	}

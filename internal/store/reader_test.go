@@ -114,7 +114,7 @@ func TestSnapshotTellsOfDamage(t *testing.T) {
 func TestDesiredIsWhatAPinHides(t *testing.T) {
 	s := openStore(t, t.TempDir())
 	follow(t, s, hold(t, s, "4.5.11", content{"a": "1"}))
-	require.NoError(t, s.Hold(*s.Served(), "pin", "pin to 4.5.11"))
+	require.NoError(t, s.Pin(*s.Served(), "pin", "pin to 4.5.11"))
 	follow(t, s, hold(t, s, "4.5.13", content{"a": "2"}))
 
 	p := s.Snapshot()

@@ -71,7 +71,7 @@ func (r *reuse) close() {
 // links counts a file that was linked in place of being written.
 func (r *reuse) links(size int64) {
 	r.linked.Add(1)
-	r.linkedBytes.Add(onDisk(size))
+	r.linkedBytes.Add(OnDisk(size))
 }
 
 // linkLarge replaces a file that is written already, because it is too large to

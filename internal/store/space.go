@@ -61,8 +61,8 @@ func (s *Store) CheckSpace(bytes, files int64) error {
 	return nil
 }
 
-// onDisk is what file systems mostly take for that many bytes of a file.
-func onDisk(size int64) int64 { return (size + 4095) &^ 4095 }
+// OnDisk is what file systems mostly take for that many bytes of a file.
+func OnDisk(size int64) int64 { return (size + 4095) &^ 4095 }
 
 // plus adds two sizes that are not negative, the largest there is at most: one of them
 // may be what a registry says.

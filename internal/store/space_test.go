@@ -72,7 +72,7 @@ func TestAFullVolume(t *testing.T) {
 
 	target, err := s.Target("", false)
 	require.NoError(t, err)
-	require.NoError(t, s.Hold(target, "rollback", "rollback"), "to go back works on a full volume")
+	require.NoError(t, s.Pin(target, "rollback", "rollback"), "to go back works on a full volume")
 	assert.Equal(t, one, served(t, s))
 	_, err = s.Unpin("")
 	require.NoError(t, err)

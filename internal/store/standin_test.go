@@ -86,7 +86,7 @@ func pin(t *testing.T, s *Store, version string) {
 	t.Helper()
 	target, err := s.Target(version, false)
 	require.NoError(t, err)
-	require.NoError(t, s.Hold(target, "pin", "test"))
+	require.NoError(t, s.Pin(target, "pin", "test"))
 }
 
 // To choose what stands in makes it what should be served.

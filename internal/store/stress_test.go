@@ -161,7 +161,7 @@ func readWhole(s *Store, v *View) error {
 		}
 		f, err := v.Open(e)
 		if errors.Is(err, ErrDamaged) && name == "frail" {
-			s.Damaged(v, e)
+			s.ReportDamage(v, e)
 			continue
 		}
 		if err != nil {

@@ -49,7 +49,7 @@ func TestTheViewThatOtherReleasesWouldMake(t *testing.T) {
 	assert.Equal(t, []string{"top 2.0.0", "top 1.5.0", "import 1.0.0", "import 5.0.0"}, tags(s.DesiredWith("low", nil)), "an import stands in")
 	assert.Equal(t, []string{"top 2.0.0", "top 1.5.0", "low 1.0.0", "import 7.0.0"}, tags(s.DesiredWith(ImportSource, other(ImportSource, "7.0.0", "2.0.0"))))
 
-	require.NoError(t, s.Hold(*s.Served(), "pin", "test"))
+	require.NoError(t, s.Pin(*s.Served(), "pin", "test"))
 	contribute("low", "1.1.0")
 	assert.Equal(t, []string{"top 2.0.0", "top 1.5.0", "low 1.1.0", "import 1.0.0", "import 5.0.0"}, tags(s.DesiredWith("nobody", nil)), "a pin does not last")
 }

@@ -70,22 +70,22 @@ func (s *Store) layers() ([]digest.Digest, error) {
 }
 
 func (s *Store) verifyTree(ctx context.Context, layer digest.Digest, limit *rate.Limiter, progress func(VerifyReport), report *VerifyReport) error {
-	t, err := s.loaded.take(layer)
+	t, err := s.loaded.acquire(layer)
 	tags := s.tagsOf(layer)
 	if errors.Is(err, errNoTree) && len(tags) == 0 {
 		return nil // removed meanwhile
 	}
-	if passing(err) {
+	if isTransient(err) {
 		return fmt.Errorf("check a tree: %w", err)
 	}
 	if err != nil {
 		report.Damaged = append(report.Damaged, Damage{Layer: layer, Reason: err.Error(), Tags: tags})
 		s.metrics.damaged()
-		s.harmed(layer)
+		s.noteDamaged(layer)
 		return nil
 	}
-	defer s.loaded.give(t)
-	if err := s.checkFolder(t); passing(err) {
+	defer s.loaded.release(t)
+	if err := s.checkFolder(t); isTransient(err) {
 		return fmt.Errorf("check a tree: %w", err)
 	} else if err != nil {
 		report.Damaged = append(report.Damaged, Damage{Layer: layer, Reason: err.Error(), Tags: tags})
@@ -155,7 +155,7 @@ func (t *tree) check(rec int32) (reason string, err error) {
 		return "it was found damaged before", nil
 	}
 	f, _, err := t.openFile(rec)
-	if passing(err) {
+	if isTransient(err) {
 		return "", err
 	}
 	if err != nil {
@@ -163,7 +163,7 @@ func (t *tree) check(rec int32) (reason string, err error) {
 	}
 	defer f.Close()
 	switch err := compare(f, t.records[rec].sum); {
-	case passing(err):
+	case isTransient(err):
 		return "", err
 	case err != nil:
 		return "its content is not the published one", nil
@@ -185,11 +185,11 @@ func (s *Store) tagsOf(layer digest.Digest) []string {
 // the place of the damaged one. The error wraps ErrNotHeld where some content
 // is nowhere in the store: then the registry must bring it.
 func (s *Store) Repair(layer digest.Digest) error {
-	t, err := s.loaded.take(layer)
+	t, err := s.loaded.acquire(layer)
 	if err != nil {
 		return fmt.Errorf("repair tree %s: %w: %w", layer, ErrNotHeld, err)
 	}
-	defer s.loaded.give(t)
+	defer s.loaded.release(t)
 	if t.whole() {
 		return nil
 	}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+
+	"github.com/opencontainers/go-digest"
 )
 
 // Views that are not served are kept loaded for clients that ask for them by
@@ -76,7 +78,7 @@ func (c *versionViews) acquire(keys []ReleaseKey, build func() (*View, error)) (
 		defer c.mu.Unlock()
 		v := c.views[n]
 		c.views = slices.Insert(slices.Delete(c.views, n, n+1), 0, v)
-		v.holders.Add(1)
+		v.refs.Add(1)
 		return v, nil
 	}
 	if n := slices.IndexFunc(c.building, func(b *versionBuild) bool { return slices.Equal(b.keys, keys) }); n >= 0 {
@@ -103,11 +105,11 @@ func (c *versionViews) finish(b *versionBuild) {
 	if b.view == nil {
 		return
 	}
-	b.view.holders.Add(b.waiting)
+	b.view.refs.Add(b.waiting)
 	if b.dropped {
 		return
 	}
-	b.view.holders.Add(1)
+	b.view.refs.Add(1)
 	c.views = slices.Insert(c.views, 0, b.view)
 	keep, paths := 0, 0
 	for _, v := range c.views {
@@ -136,4 +138,32 @@ func (c *versionViews) drop() {
 	for _, b := range c.building {
 		b.dropped = true
 	}
+}
+
+// named finds the release that a tag, or a manifest digest, names: of what is followed
+// the one nearest the top, else of what is served, else the one that was fetched last.
+func (s *Store) named(st *state, version string) *Release {
+	keys := s.desired(st)
+	if st.View != nil {
+		keys = append(keys, st.View.Releases...)
+	}
+	for _, k := range keys {
+		if k.is(version) {
+			if r := st.release(k); r != nil {
+				return r
+			}
+		}
+	}
+	var found *Release
+	for n := range st.Releases {
+		if r := &st.Releases[n]; r.Key().is(version) && (found == nil || r.Fetched.After(found.Fetched)) {
+			found = r
+		}
+	}
+	return found
+}
+
+// is says whether a tag, or a manifest digest, names the release.
+func (k ReleaseKey) is(version string) bool {
+	return k.Tag == version || k.Manifest == digest.Digest(version)
 }

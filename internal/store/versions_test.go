@@ -97,14 +97,14 @@ func TestLargeVersionsAreFew(t *testing.T) {
 	large := &View{overlay: &overlay{nodes: make([]node, maxVersionPaths/5)}}
 	for n := range 10 {
 		v := &View{overlay: large.overlay, releases: []Release{{Tag: fmt.Sprint(n)}}, loaded: new(loadedTrees)}
-		v.holders.Store(1)
+		v.refs.Store(1)
 		_, err := c.acquire(v.keys(), func() (*View, error) { return v, nil })
 		require.NoError(t, err)
 	}
 	assert.Len(t, c.views, 5, "as many as have no more paths together")
 	large.nodes = make([]node, maxVersionPaths)
 	v := &View{overlay: large.overlay, loaded: new(loadedTrees)}
-	v.holders.Store(1)
+	v.refs.Store(1)
 	_, err := c.acquire(nil, func() (*View, error) { return v, nil })
 	require.NoError(t, err)
 	assert.Len(t, c.views, minVersionViews, "a few of any size")

@@ -21,7 +21,7 @@ type View struct {
 	releases []Release // top first; of each the tree with the same number
 
 	loaded   *loadedTrees
-	holders  atomic.Int64 // one is the store's own, for as long as it hands the view out
+	refs     atomic.Int64 // one is the store's own, for as long as it hands the view out
 	released atomic.Bool
 }
 
@@ -177,9 +177,9 @@ func (v *View) Read(e Entry, content []byte) error {
 func (v *View) Close() {
 	// A reader that lost the race with a swap may count up and down once more
 	// after the last holder: the trees are given back only once.
-	if v.holders.Add(-1) == 0 && v.released.CompareAndSwap(false, true) {
+	if v.refs.Add(-1) == 0 && v.released.CompareAndSwap(false, true) {
 		for _, t := range v.trees {
-			v.loaded.give(t)
+			v.loaded.release(t)
 		}
 	}
 }

@@ -244,7 +244,7 @@ func (i *run) contribute() (Result, error) {
 // nothing polls, and contributes it again. It returns what it took back.
 func TakeBack(st *store.Store, unpolled ...string) (all []store.Release, err error) {
 	for _, source := range append([]string{store.ImportSource}, unpolled...) {
-		back, err := st.TakeBack(source)
+		back, err := st.UnforgetAll(source)
 		if err != nil {
 			return nil, fmt.Errorf("take back what was forgotten: %w", err)
 		}

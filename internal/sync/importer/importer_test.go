@@ -382,7 +382,7 @@ func TestTakeBack(t *testing.T) {
 func TestImportUnderAPin(t *testing.T) {
 	st := openStore(t)
 	imported(t, st, testenv.TGZ(t, entries{"a": "1"}), Options{Tag: "1.0.0"})
-	require.NoError(t, st.Hold(*st.Served(), "pin", "test"))
+	require.NoError(t, st.Pin(*st.Served(), "pin", "test"))
 	result := imported(t, st, testenv.TGZ(t, entries{"a": "2"}), Options{Tag: "2.0.0"})
 	assert.True(t, result.Pinned)
 	assert.False(t, result.Swapped)

@@ -30,7 +30,7 @@ func refused(resp *http.Response, ex *exchange) *Error {
 	if text != "" {
 		e.Err = errors.New(oneLine(text))
 	}
-	e.Hint = hintForStatus(e)
+	e.Cure = hintForStatus(e)
 	return e
 }
 
@@ -70,14 +70,14 @@ func failed(err error, ex *exchange) *Error {
 		if text := errorsText(answer.Errors); text != "" {
 			e.Err = errors.New(oneLine(text))
 		}
-		e.Hint = hintForStatus(e)
+		e.Cure = hintForStatus(e)
 		return e
 	}
 	if errors.Is(err, auth.ErrBasicCredentialNotFound) || ex.last.status == http.StatusUnauthorized && strings.Contains(err.Error(), "missing username or password") {
 		return &Error{
 			Status: http.StatusUnauthorized, Kind: Unauthorized,
 			Err:  errors.New("the registry wants a user name and password, and none are configured for it"),
-			Hint: hintLogin,
+			Cure: hintLogin,
 		}
 	}
 
@@ -93,9 +93,9 @@ func failed(err error, ex *exchange) *Error {
 		switch text := err.Error(); {
 		case strings.Contains(text, "realm"):
 			e.Operation, e.Target = opToken, ex.last.host
-			e.Hint = "the registry names a token server that cannot be trusted: set the registry's own external URL right (Harbor: external_url in harbor.yml, with https)"
+			e.Cure = "the registry names a token server that cannot be trusted: set the registry's own external URL right (Harbor: external_url in harbor.yml, with https)"
 		case ex.last.status == http.StatusOK && isHTML(ex.last.contentType):
-			e.Kind, e.Hint = NotRegistry, hintHTML
+			e.Kind, e.Cure = NotRegistry, hintHTML
 		}
 	}
 	return e
@@ -132,33 +132,33 @@ func connectionError(err error) *Error {
 	case errors.Is(err, context.Canceled):
 		e.Kind, e.Err = Canceled, context.Canceled
 	case errors.Is(err, errStalled):
-		e.Kind, e.Hint = Stalled, hintStalled
+		e.Kind, e.Cure = Stalled, hintStalled
 	case errors.Is(err, context.DeadlineExceeded):
 		e.Err = fmt.Errorf("no answer in the time allowed: %w", context.DeadlineExceeded)
-		e.Hint = "the registry hangs, or a firewall drops the packets (source.stallTimeout bounds the wait for an answer, source.timeout the sync beside its downloads)"
+		e.Cure = "the registry hangs, or a firewall drops the packets (source.stallTimeout bounds the wait for an answer, source.timeout the sync beside its downloads)"
 	case errors.Is(err, errTooManyRedirects), errors.Is(err, errRedirectToHTTP):
 		e.Kind = Malformed
 	case errors.As(err, &proxy):
-		e.Hint = "HTTPS_PROXY names this proxy: give it a user and password there (http://user:password@host:port), or list the registry in NO_PROXY"
+		e.Cure = "HTTPS_PROXY names this proxy: give it a user and password there (http://user:password@host:port), or list the registry in NO_PROXY"
 	case errors.As(err, &verify):
 		e.Kind, e.Err = TLS, verify.Err
-		e.Hint = hintCertificate(verify)
+		e.Cure = hintCertificate(verify)
 	case errors.As(err, &invalid):
 		e.Kind = TLS
 	case errors.As(err, &record), strings.Contains(text, "server gave HTTP response to HTTPS client"):
 		e.Kind = TLS
-		e.Hint = "the registry speaks plain HTTP on this port: set source.plainHTTP to true, or give the port that has TLS"
+		e.Cure = "the registry speaks plain HTTP on this port: set source.plainHTTP to true, or give the port that has TLS"
 	case errors.As(err, &alert), strings.Contains(text, "remote error: tls:"):
 		e.Kind = TLS
-		e.Hint = hintClientCertificate
+		e.Cure = hintClientCertificate
 	case strings.Contains(text, "tls: "):
 		e.Kind = TLS
 	case errors.As(err, &dns):
-		e.Hint = fmt.Sprintf("%s is not known to the cluster's DNS: check source.repository and the DNS server", dns.Name)
+		e.Cure = fmt.Sprintf("%s is not known to the cluster's DNS: check source.repository and the DNS server", dns.Name)
 	case errors.Is(err, syscall.ECONNREFUSED):
-		e.Hint = "nothing listens there: check host and port in source.repository, and that the registry runs"
+		e.Cure = "nothing listens there: check host and port in source.repository, and that the registry runs"
 	case strings.Contains(text, "malformed HTTP response"):
-		e.Hint = "the registry may speak TLS on this port: set source.plainHTTP to false"
+		e.Cure = "the registry may speak TLS on this port: set source.plainHTTP to false"
 	case errors.As(err, &opError), errors.As(err, &netErr), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF),
 		errors.Is(err, net.ErrClosed), strings.HasPrefix(text, "http2: "), strings.HasPrefix(text, "net/http: "), strings.HasPrefix(text, "http: "),
 		errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
@@ -182,11 +182,11 @@ func explain(err error, operation, target string) error {
 	if filled.Operation == "" { // else it is of the token server
 		filled.Operation, filled.Target = operation, target
 	}
-	if filled.Kind == Absent && filled.Hint == "" {
-		filled.Hint = hintAbsent[operation]
+	if filled.Kind == Absent && filled.Cure == "" {
+		filled.Cure = hintAbsent[operation]
 	}
-	if filled.Hint == "" {
-		filled.Hint = hintOfKind[filled.Kind]
+	if filled.Cure == "" {
+		filled.Cure = hintOfKind[filled.Kind]
 	}
 	return &filled
 }

@@ -110,7 +110,7 @@ func (c *client) Do(req *http.Request) (*http.Response, error) {
 	}
 	if ex.last.operation == opTags && isHTML(ex.last.contentType) {
 		discard(resp)
-		return nil, &Error{Kind: NotRegistry, Hint: hintHTML, Err: errors.New("the answer is a web page and no list")}
+		return nil, &Error{Kind: NotRegistry, Cure: hintHTML, Err: errors.New("the answer is a web page and no list")}
 	}
 	return resp, nil
 }
@@ -165,7 +165,7 @@ func (c *client) unanswered(e *Error) *Error {
 	defer c.mu.Unlock()
 	timeout := errors.Is(e.Err, context.DeadlineExceeded)
 	if e.Kind == Network && !timeout && !c.answered && c.certificateWanted() {
-		e.Kind, e.Hint = TLS, hintClientCertificate
+		e.Kind, e.Cure = TLS, hintClientCertificate
 	}
 	return e
 }

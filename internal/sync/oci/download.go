@@ -111,7 +111,7 @@ func (d *download) open(wait time.Duration) error {
 	}
 	if resp.ContentLength >= 0 && resp.ContentLength != want {
 		body.Close()
-		return &Error{Kind: Corrupt, Hint: hintDamaged, Err: fmt.Errorf("the registry has %d bytes of it, and not %d", resp.ContentLength+d.desc.Size-want, d.desc.Size)}
+		return &Error{Kind: Corrupt, Cure: hintDamaged, Err: fmt.Errorf("the registry has %d bytes of it, and not %d", resp.ContentLength+d.desc.Size-want, d.desc.Size)}
 	}
 	if !resumed && d.offset > 0 {
 		timer.Stop() // this may be long; the stall limit guards it
@@ -195,8 +195,8 @@ func (d *download) resume() error {
 			if errors.As(failure, &own) {
 				e = own
 			}
-			if e.Hint == "" {
-				e.Hint = "the connection breaks again and again: look at proxies and load balancers before the registry"
+			if e.Cure == "" {
+				e.Cure = "the connection breaks again and again: look at proxies and load balancers before the registry"
 			}
 			e.Err = fmt.Errorf("broken at %d of %d bytes, after %d resumes: %w", d.offset, d.desc.Size, d.resumes, e.Err)
 			return e

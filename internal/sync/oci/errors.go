@@ -55,7 +55,7 @@ type Error struct {
 	Kind       Kind          // its nature
 	Status     int           // HTTP status, 0 without an answer
 	RetryAfter time.Duration // how long the registry asks to wait, at most [MaxRetryAfter]; 0: it does not say
-	Hint       string        // the cure, in one line; may be empty
+	Cure       string        // the cure, in one line; may be empty
 	Err        error         // the cause
 }
 
@@ -68,7 +68,7 @@ var verbs = map[string]string{
 	opPush:     "push to",
 }
 
-// Error is one line: what, to what, cause. It leaves out the cure, see Hint.
+// Error is one line: what, to what, cause. It leaves out the Cure.
 func (e *Error) Error() string {
 	what := verbs[e.Operation]
 	if what == "" {

@@ -89,7 +89,7 @@ func TestFaults(t *testing.T) {
 			assert.Equal(t, tt.wait, e.RetryAfter)
 			assert.Equal(t, tt.at, e.Operation)
 			assert.Contains(t, e.Error(), tt.says)
-			assert.Contains(t, e.Hint, tt.hint)
+			assert.Contains(t, e.Cure, tt.hint)
 			assert.NotContains(t, e.Error(), "secret-of-the-url")
 			assert.Equal(t, tt.requests, registry.Count(tt.at))
 
@@ -109,7 +109,7 @@ func TestNoConnection(t *testing.T) {
 		_, err = open(t, listener.Addr().String()).Tags(t.Context())
 		e := failure(t, err)
 		assert.Equal(t, oci.Network, e.Kind)
-		assert.Contains(t, e.Hint, "nothing listens")
+		assert.Contains(t, e.Cure, "nothing listens")
 	})
 	t.Run("no such name", func(t *testing.T) {
 		r := open(t, "registry.invalid", func(c *oci.Config) {
@@ -120,7 +120,7 @@ func TestNoConnection(t *testing.T) {
 		_, err := r.Tags(t.Context())
 		e := failure(t, err)
 		assert.Equal(t, oci.Network, e.Kind)
-		assert.Contains(t, e.Hint, "registry.invalid is not known")
+		assert.Contains(t, e.Cure, "registry.invalid is not known")
 	})
 	t.Run("the caller's deadline", func(t *testing.T) {
 		registry := newRegistry()
@@ -131,7 +131,7 @@ func TestNoConnection(t *testing.T) {
 		e := failure(t, err)
 		assert.Equal(t, oci.Network, e.Kind)
 		assert.ErrorIs(t, err, context.DeadlineExceeded)
-		assert.Contains(t, e.Hint, "source.timeout")
+		assert.Contains(t, e.Cure, "source.timeout")
 	})
 	t.Run("the caller's cancel", func(t *testing.T) {
 		registry := newRegistry()

@@ -70,9 +70,9 @@ func (l *layout) fail(operation, reference string, err error) *Error {
 	e := &Error{Operation: operation, Target: l.target(reference), Kind: Unavailable, Err: err}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		e.Kind, e.Hint = Absent, hintAbsent[operation]
+		e.Kind, e.Cure = Absent, hintAbsent[operation]
 	case errors.Is(err, fs.ErrPermission):
-		e.Kind, e.Hint = Forbidden, "give the user that Specman runs as the right to read (to push: to write) the folder"
+		e.Kind, e.Cure = Forbidden, "give the user that Specman runs as the right to read (to push: to write) the folder"
 	case errors.Is(err, context.Canceled):
 		e.Kind = Canceled
 	}
@@ -93,7 +93,7 @@ func (l *layout) index(ctx context.Context) (*ocispec.Index, error) {
 		if try == indexReads {
 			return nil, &Error{
 				Operation: opTags, Target: l.name, Kind: Malformed, Err: fmt.Errorf("index.json: %w", err),
-				Hint: "source.repository names a folder that is no OCI image layout, or a tool was ended while writing it: push again",
+				Cure: "source.repository names a folder that is no OCI image layout, or a tool was ended while writing it: push again",
 			}
 		}
 		select {
@@ -189,7 +189,7 @@ func (l *layout) manifest(ctx context.Context, reference string) (rawManifest, e
 	}
 	// Of a tag, too, the bytes must be what the index says.
 	if got := desc.Digest.Algorithm().FromBytes(raw); got != desc.Digest {
-		return rawManifest{}, &Error{Operation: opManifest, Target: l.target(reference), Kind: Corrupt, Err: fmt.Errorf("its digest is %s", got), Hint: hintDamagedLayout}
+		return rawManifest{}, &Error{Operation: opManifest, Target: l.target(reference), Kind: Corrupt, Err: fmt.Errorf("its digest is %s", got), Cure: hintDamagedLayout}
 	}
 	return rawManifest{raw, desc.MediaType, desc.Digest}, nil
 }
@@ -207,7 +207,7 @@ func (l *layout) blob(ctx context.Context, desc ocispec.Descriptor) (io.ReadClos
 		return nil, &Error{
 			Operation: opBlob, Target: l.target(string(desc.Digest)), Kind: Corrupt,
 			Err:  fmt.Errorf("the file has %d bytes, and not %d", info.Size(), desc.Size),
-			Hint: hintDamagedLayout,
+			Cure: hintDamagedLayout,
 		}
 	}
 	return &layoutBlob{File: f, ctx: ctx, fail: func(err error) error { return l.fail(opBlob, string(desc.Digest), err) }}, nil

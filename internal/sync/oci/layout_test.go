@@ -43,7 +43,7 @@ func TestLayout(t *testing.T) {
 	_, err := r.Tags(t.Context())
 	e := failure(t, err)
 	assert.Equal(t, oci.Absent, e.Kind)
-	assert.Contains(t, e.Hint, "nothing was pushed")
+	assert.Contains(t, e.Cure, "nothing was pushed")
 
 	old := push(t, r, "0.0.0", "old")
 	push(t, r, "4.5.13", "other")
@@ -116,7 +116,7 @@ func TestDamagedLayout(t *testing.T) {
 			_, err = sync(t.Context(), r, "0.0.0")
 			e := failure(t, err)
 			assert.Equal(t, tt.kind, e.Kind, "%v", e)
-			assert.NotEmpty(t, e.Hint)
+			assert.NotEmpty(t, e.Cure)
 		})
 	}
 }

@@ -94,7 +94,7 @@ func dockerLogin(setting string, ref registry.Reference) (login, error) {
 			return auth.EmptyCredential, &Error{
 				Kind: Misconfigured,
 				Err:  fmt.Errorf("%s: %s keeps the login for %s in the helper docker-credential-%s, which is not available here", f.setting, f.path, ref.Registry, helper),
-				Hint: "write the credentials into auths (kubectl create secret docker-registry does), or use source.auth.username and passwordFile, or source.auth.provider: ecr",
+				Cure: "write the credentials into auths (kubectl create secret docker-registry does), or use source.auth.username and passwordFile, or source.auth.provider: ecr",
 			}
 		}}, nil
 	}

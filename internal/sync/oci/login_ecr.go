@@ -249,15 +249,15 @@ func (s *ecrSource) explain(err error) *Error {
 		switch code := api.ErrorCode(); {
 		case strings.Contains(code, "AccessDenied"), strings.Contains(code, "UnauthorizedOperation"):
 			e.Kind = Forbidden
-			e.Hint = "allow ecr:GetAuthorizationToken to the role or user; for source.auth.ecr.roleARN also sts:AssumeRole, with the external id that its trust policy asks for"
+			e.Cure = "allow ecr:GetAuthorizationToken to the role or user; for source.auth.ecr.roleARN also sts:AssumeRole, with the external id that its trust policy asks for"
 		case strings.Contains(code, "Throttl"), strings.Contains(code, "TooManyRequests"):
 			e.Kind = RateLimited
 		case strings.Contains(code, "Expired"), strings.Contains(code, "TooSkewed"), strings.Contains(code, "SignatureDoesNotMatch"):
-			e.Hint = "check source.auth.ecr.secretKey, and this machine's clock"
+			e.Cure = "check source.auth.ecr.secretKey, and this machine's clock"
 		case api.ErrorFault() == smithy.FaultServer, e.Status >= 500:
 			e.Kind = Unavailable
 		default:
-			e.Hint = "check source.auth.ecr.accessKey and secretKey, and that they belong to the partition of region " + s.region
+			e.Cure = "check source.auth.ecr.accessKey and secretKey, and that they belong to the partition of region " + s.region
 		}
 		return e
 	}
@@ -266,12 +266,12 @@ func (s *ecrSource) explain(err error) *Error {
 		return e
 	}
 	if below := connectionError(err); below.Kind != Malformed {
-		e.Kind, e.Err, e.Hint = below.Kind, below.Err, below.Hint
+		e.Kind, e.Err, e.Cure = below.Kind, below.Err, below.Cure
 		if below.Kind == Network {
-			e.Hint = "an air-gapped site needs VPC endpoints for ECR and STS (AWS_ENDPOINT_URL_ECR, AWS_ENDPOINT_URL_STS), or HTTPS_PROXY"
+			e.Cure = "an air-gapped site needs VPC endpoints for ECR and STS (AWS_ENDPOINT_URL_ECR, AWS_ENDPOINT_URL_STS), or HTTPS_PROXY"
 		}
 		return e
 	}
-	e.Hint = "AWS credentials were found nowhere: set source.auth.ecr.accessKey and secretKey, or give the service account a role (IRSA, Pod Identity), or the node one"
+	e.Cure = "AWS credentials were found nowhere: set source.auth.ecr.accessKey and secretKey, or give the service account a role (IRSA, Pod Identity), or the node one"
 	return e
 }

@@ -228,7 +228,7 @@ func TestECRFaults(t *testing.T) {
 			assert.Equal(t, "token", e.Operation)
 			assert.Contains(t, e.Error(), "eu-central-1")
 			assert.Contains(t, e.Error(), tt.says)
-			assert.Contains(t, e.Hint, tt.hint)
+			assert.Contains(t, e.Cure, tt.hint)
 			assert.LessOrEqual(t, len(aws.called()), tt.calls)
 			assert.Equal(t, 1, registry.Count(ocitest.Tags))
 		})
@@ -244,7 +244,7 @@ func TestECREndpointUnreachable(t *testing.T) {
 	_, err = r.Tags(t.Context())
 	e := failure(t, err)
 	assert.Equal(t, oci.Network, e.Kind, "%v", e)
-	assert.Contains(t, e.Hint, "VPC endpoints")
+	assert.Contains(t, e.Cure, "VPC endpoints")
 	assert.NotContains(t, e.Error(), "secret")
 }
 

@@ -104,7 +104,7 @@ func TestLogins(t *testing.T) {
 				if tt.says == "" {
 					assert.Equal(t, oci.Unauthorized, e.Kind)
 					assert.Equal(t, 401, e.Status)
-					assert.Contains(t, e.Hint, "source.auth.username")
+					assert.Contains(t, e.Cure, "source.auth.username")
 				} else {
 					assert.Equal(t, oci.Misconfigured, e.Kind)
 				}
@@ -230,7 +230,7 @@ func TestTokenServerFaults(t *testing.T) {
 			assert.Equal(t, tt.status, e.Status)
 			assert.Equal(t, "token", e.Operation)
 			assert.Equal(t, tokenHost, e.Target)
-			assert.Contains(t, e.Hint, tt.hint)
+			assert.Contains(t, e.Cure, tt.hint)
 			if tt.kind == oci.Unavailable {
 				assert.EqualValues(t, 7e9, e.RetryAfter)
 			}
@@ -245,7 +245,7 @@ func TestTokenServerFaults(t *testing.T) {
 		_, err := r.Tags(t.Context())
 		e := failure(t, err)
 		assert.Equal(t, oci.Malformed, e.Kind)
-		assert.Contains(t, e.Hint, "external_url")
+		assert.Contains(t, e.Cure, "external_url")
 	})
 }
 

@@ -120,18 +120,18 @@ func (raw *rawManifest) parse(reference string) (*document, error) {
 	raw.claimed = algorithm.FromBytes(raw.bytes)
 	page := isHTML(raw.contentType) || bytes.HasPrefix(bytes.TrimSpace(raw.bytes), []byte("<"))
 	if reference == claimed.String() && raw.claimed != claimed && !page {
-		return nil, &Error{Kind: Corrupt, Hint: hintDamaged, Err: fmt.Errorf("its digest is %s", raw.claimed)}
+		return nil, &Error{Kind: Corrupt, Cure: hintDamaged, Err: fmt.Errorf("its digest is %s", raw.claimed)}
 	}
 	doc, err := parseDocument(raw.bytes, raw.contentType)
 	switch {
 	case err == nil:
 		return doc, nil
 	case page:
-		return nil, &Error{Kind: NotRegistry, Hint: hintHTML, Err: errors.New("the answer is a web page and no manifest")}
+		return nil, &Error{Kind: NotRegistry, Cure: hintHTML, Err: errors.New("the answer is a web page and no manifest")}
 	case raw.claimed == claimed, claimed == "" && json.Valid(raw.bytes):
 		return nil, &Error{Kind: Malformed, Err: fmt.Errorf("not an OCI manifest: %w", err)}
 	default:
-		return nil, &Error{Kind: Corrupt, Hint: hintDamaged, Err: fmt.Errorf("not an OCI manifest, and its digest is %s: %w", raw.claimed, err)}
+		return nil, &Error{Kind: Corrupt, Cure: hintDamaged, Err: fmt.Errorf("not an OCI manifest, and its digest is %s: %w", raw.claimed, err)}
 	}
 }
 

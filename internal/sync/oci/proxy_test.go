@@ -67,7 +67,7 @@ func TestProxyOfTheEnvironment(t *testing.T) {
 		got, err := sync(t.Context(), r, "0.0.0")
 		if err != nil {
 			e := failure(t, err)
-			t.Logf("failed: %s %v; %s", e.Kind, e, e.Hint)
+			t.Logf("failed: %s %v; %s", e.Kind, e, e.Cure)
 			return
 		}
 		t.Logf("got: %s", got)

@@ -64,7 +64,7 @@ func (r *Repository) Push(ctx context.Context, req PushRequest) (ocispec.Descrip
 
 func prepare(ctx context.Context, req PushRequest) (upload, error) {
 	if !isTag(req.Tag) {
-		return upload{}, &Error{Kind: Misconfigured, Err: fmt.Errorf("%q is no tag", req.Tag), Hint: "letters, digits and . _ - up to 128, as in REPOSITORY:0.0.0"}
+		return upload{}, &Error{Kind: Misconfigured, Err: fmt.Errorf("%q is no tag", req.Tag), Cure: "letters, digits and . _ - up to 128, as in REPOSITORY:0.0.0"}
 	}
 	if req.Title == "" {
 		req.Title = filepath.Base(req.File)
@@ -211,13 +211,13 @@ func pushError(err error) error {
 	}
 	switch {
 	case strings.Contains(said, "immutable"):
-		e.Hint = "tags of this repository are immutable, so this one cannot be pushed a second time: push under another tag, or allow overwriting (ECR: image tag mutability; Harbor: tag immutability rules)"
+		e.Cure = "tags of this repository are immutable, so this one cannot be pushed a second time: push under another tag, or allow overwriting (ECR: image tag mutability; Harbor: tag immutability rules)"
 	case e.Kind == Forbidden:
-		e.Hint = "the login works but may not push here: give the account push rights on this repository"
+		e.Cure = "the login works but may not push here: give the account push rights on this repository"
 	case e.Kind == Absent:
-		e.Hint = hintAbsent[opPush]
+		e.Cure = hintAbsent[opPush]
 	case e.Status == 413:
-		e.Hint = "a proxy before the registry limits uploads (nginx: client_max_body_size 0)"
+		e.Cure = "a proxy before the registry limits uploads (nginx: client_max_body_size 0)"
 	}
 	return &e
 }

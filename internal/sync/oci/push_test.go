@@ -67,7 +67,7 @@ func TestPushIsRefused(t *testing.T) {
 			assert.Equal(t, "push", e.Operation)
 			assert.Equal(t, tt.kind, e.Kind, "%v", e)
 			assert.Contains(t, e.Error(), ":0.0.0: ")
-			assert.Contains(t, e.Hint, tt.hint)
+			assert.Contains(t, e.Cure, tt.hint)
 		})
 	}
 }

@@ -68,7 +68,7 @@ func TestRealRegistries(t *testing.T) {
 		_, err := r.Tags(t.Context())
 		e := failure(t, err)
 		assert.Equal(t, oci.Absent, e.Kind, "%v", e)
-		assert.Contains(t, e.Hint, "nothing was pushed")
+		assert.Contains(t, e.Cure, "nothing was pushed")
 
 		registry.Oras(dir, "push", registry.Repo(name)+":0.0.0", "manifests.tgz")
 		registry.Oras(dir, "push", "--image-spec", "v1.0", registry.Repo(name)+":4.5.13", "manifests.tgz")

@@ -51,7 +51,7 @@ func (r *remoteRepository) tags(ctx context.Context) ([]string, error) {
 	if err := s.repo.Tags(ctx, "", list.add); err != nil {
 		e := explain(err, opTags, r.target("")).(*Error)
 		if strings.Contains(err.Error(), "not the same origin") {
-			e.Hint = "the registry's own external URL is set wrong, so that the next page of tags lies at another host: correct it there (Artifactory: custom base URL; Nexus and proxies: X-Forwarded-Proto and -Host)"
+			e.Cure = "the registry's own external URL is set wrong, so that the next page of tags lies at another host: correct it there (Artifactory: custom base URL; Nexus and proxies: X-Forwarded-Proto and -Host)"
 		}
 		return nil, e
 	}
@@ -78,7 +78,7 @@ func (l *tagList) add(page []string) error {
 	if len(l.tags) > before {
 		l.stale = 0
 	} else if l.stale++; l.stale > 2 {
-		return &Error{Kind: Malformed, Err: errors.New("its pages of tags go in a circle"), Hint: "the registry, or a proxy before it, drops the query of the next page's URL"}
+		return &Error{Kind: Malformed, Err: errors.New("its pages of tags go in a circle"), Cure: "the registry, or a proxy before it, drops the query of the next page's URL"}
 	}
 	return nil
 }

@@ -98,7 +98,7 @@ func TestTrust(t *testing.T) {
 			}
 			e := failure(t, err)
 			assert.Equal(t, tt.kind, e.Kind, "%v", e)
-			assert.Contains(t, e.Hint, tt.hint)
+			assert.Contains(t, e.Cure, tt.hint)
 			if tt.kind == oci.Misconfigured {
 				assert.Contains(t, e.Error(), "source.tls.caFile")
 			}
@@ -111,10 +111,10 @@ func TestTLSWhereThereIsNone(t *testing.T) {
 	_, err := open(t, startHTTP(t, registry), overTLS(nil)).Tags(t.Context())
 	e := failure(t, err)
 	assert.Equal(t, oci.TLS, e.Kind)
-	assert.Contains(t, e.Hint, "source.plainHTTP to true")
+	assert.Contains(t, e.Cure, "source.plainHTTP to true")
 
 	_, err = open(t, startTLS(t, registry, testenv.SelfSigned(t, nil), nil)).Tags(t.Context())
-	assert.Contains(t, failure(t, err).Hint, "source.plainHTTP to false")
+	assert.Contains(t, failure(t, err).Cure, "source.plainHTTP to false")
 }
 
 func TestCertificatesChange(t *testing.T) {

@@ -64,7 +64,7 @@ func (v *verifier) check() error {
 }
 
 func (v *verifier) corrupt(err error) *Error {
-	return &Error{Operation: opBlob, Target: v.target, Kind: Corrupt, Hint: hintDamaged, Err: err}
+	return &Error{Operation: opBlob, Target: v.target, Kind: Corrupt, Cure: hintDamaged, Err: err}
 }
 
 func (v *verifier) Close() error { return v.body.Close() }

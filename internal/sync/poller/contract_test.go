@@ -131,7 +131,7 @@ func TestAPinIsNotCurrent(t *testing.T) {
 	r.registry.push(t, "1.0.0", day(1), files{"a": "one"})
 	r.sync()
 	assert.Equal(t, 1.0, testutil.ToFloat64(m.current))
-	require.NoError(t, r.store.Hold(*r.store.Served(), "pin", "pin 1.0.0"))
+	require.NoError(t, r.store.Pin(*r.store.Served(), "pin", "pin 1.0.0"))
 	r.registry.push(t, "2.0.0", day(2), files{"a": "two"})
 	r.log.Reset()
 	assert.Equal(t, Success, r.sync().Result, "what is new is got, and not served")
@@ -332,7 +332,7 @@ func TestRanksByIndex(t *testing.T) {
 
 // With exact selectors only, a list that is forbidden is a warning: HEAD decides.
 func TestAForbiddenList(t *testing.T) {
-	forbidden := &oci.Error{Kind: oci.Forbidden, Status: 403, Hint: "give it the right to list", Err: errors.New("no")}
+	forbidden := &oci.Error{Kind: oci.Forbidden, Status: 403, Cure: "give it the right to list", Err: errors.New("no")}
 	for _, row := range []struct {
 		name     string
 		selected []string

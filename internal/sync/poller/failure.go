@@ -75,7 +75,7 @@ func fail(stage Stage, tag, digest string, err error) *Failure {
 		if stage == StageUnpack {
 			f.Stage = StageDownload
 		}
-		f.Cure = transport.Hint
+		f.Cure = transport.Cure
 		f.refused = stage == StageManifest && transport.Kind == oci.Malformed
 	case errors.As(err, &bad):
 		f.refused = true

@@ -55,7 +55,7 @@ func (s *pass) mayReturn(f *follow) bool {
 		return false
 	}
 	if f.registry != f.lost.Manifest { // mendHeld asks for its layer, whatever has become of the tag
-		if _, inVain := s.lost[f.lost.Layer]; !inVain && slices.Contains(s.Store.Harmed(), f.lost.Layer) {
+		if _, inVain := s.lost[f.lost.Layer]; !inVain && slices.Contains(s.Store.DamagedTrees(), f.lost.Layer) {
 			return true
 		}
 	}

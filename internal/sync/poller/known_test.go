@@ -23,7 +23,7 @@ import (
 // What a status says must be true also while nobody can be asked, and what is
 // served must be what the configuration asks for and the store can give.
 
-var unavailable = &oci.Error{Kind: oci.Unavailable, Status: 503, Hint: "wait", Err: errors.New("down")}
+var unavailable = &oci.Error{Kind: oci.Unavailable, Status: 503, Cure: "wait", Err: errors.New("down")}
 
 // broken makes calls that begin so end in an error.
 func (r *rig) broken(prefix string, err error) {
@@ -334,7 +334,7 @@ func TestADamagedTreeStaysUntilAWholeOneIsThere(t *testing.T) {
 		}
 		return err
 	}))
-	r.store.Damaged(v, e)
+	r.store.ReportDamage(v, e)
 	v.Close()
 
 	r.broken("blob", unavailable)

@@ -79,7 +79,7 @@ func TestAPassingFaultOfTheDiskTakesNothingAway(t *testing.T) {
 	r := newRigOn(t, s, newRegistry())
 	r.registry.push(t, "1.0.0", day(1), files{"low": "1"})
 	r.sync()
-	require.NoError(t, s.Hold(*s.Served(), "pin", "test"))
+	require.NoError(t, s.Pin(*s.Served(), "pin", "test"))
 	r.registry.push(t, "2.0.0", day(2), files{"top": "1"})
 	r.sync()
 
@@ -205,7 +205,7 @@ func TestAPinnedViewIsLostForGood(t *testing.T) {
 	r := newRigOn(t, open(), newRegistry())
 	r.registry.push(t, "1.0.0", day(1), files{"f": "1"})
 	r.sync()
-	require.NoError(t, r.store.Hold(*r.store.Served(), "pin", "test"))
+	require.NoError(t, r.store.Pin(*r.store.Served(), "pin", "test"))
 	lost := treeOf(t, r.store, "1.0.0")
 	require.NoError(t, r.store.Close())
 	require.NoError(t, os.Remove(filepath.Join(lost, "index")))

@@ -24,9 +24,9 @@ const lostPause = time.Hour
 // has moved on. What is damaged of what is followed, the sync itself brings. That it
 // cannot be had is no failure of the sync: what is followed is as it should be.
 func (s *pass) mendHeld(ctx context.Context) {
-	harmed := s.Store.Harmed()
-	maps.DeleteFunc(s.lost, func(layer digest.Digest, _ time.Time) bool { return !slices.Contains(harmed, layer) })
-	for _, layer := range harmed {
+	damaged := s.Store.DamagedTrees()
+	maps.DeleteFunc(s.lost, func(layer digest.Digest, _ time.Time) bool { return !slices.Contains(damaged, layer) })
+	for _, layer := range damaged {
 		r, ok := s.heldAside(layer)
 		if !ok || !s.ask.Force && !s.ask.Mend && time.Now().Before(s.lost[layer]) || s.Store.HasTree(layer) {
 			continue

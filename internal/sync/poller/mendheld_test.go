@@ -25,7 +25,7 @@ func (r *rig) damage(path string) {
 	require.Len(r, found, 1)
 	require.NoError(r, os.Chmod(found[0], 0o644))
 	require.NoError(r, os.WriteFile(found[0], []byte("rotten"), 0o644))
-	r.store.Damaged(v, e)
+	r.store.ReportDamage(v, e)
 }
 
 // A pinned view is served by night too, when what is followed has moved on.
@@ -33,12 +33,12 @@ func TestAPinnedTreeIsFetchedAnew(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.Select = selectors(t, "0.0.0") })
 	r.registry.push(t, "0.0.0", day(1), files{"a": "one", "b": "1"})
 	r.sync()
-	require.NoError(t, r.store.Hold(*r.store.Served(), "pin", "test"))
+	require.NoError(t, r.store.Pin(*r.store.Served(), "pin", "test"))
 	r.registry.push(t, "0.0.0", day(2), files{"a": "two", "b": "2"})
 	require.Equal(t, Success, r.sync().Result)
 	r.damage("a")
-	require.Len(t, r.store.Harmed(), 1)
-	layer := r.store.Harmed()[0]
+	require.Len(t, r.store.DamagedTrees(), 1)
+	layer := r.store.DamagedTrees()[0]
 	r.serves(files{"a": "", "b": "1"})
 
 	r.registry.asked()
@@ -74,7 +74,7 @@ func testWhatWasLostIsAskedFor(t *testing.T, ask Ask) {
 	r := newRig(t, func(c *Config) { c.Select = selectors(t, "0.0.0") })
 	r.registry.push(t, "0.0.0", day(1), files{"a": "one"})
 	r.sync()
-	require.NoError(t, r.store.Hold(*r.store.Served(), "pin", "test"))
+	require.NoError(t, r.store.Pin(*r.store.Served(), "pin", "test"))
 	r.registry.push(t, "0.0.0", day(2), files{"a": "two"})
 	r.sync()
 	r.damage("a")
@@ -100,7 +100,7 @@ func TestAPinnedTreeWhoseIndexIsLostIsFetchedAnew(t *testing.T) {
 	r := start()
 	registry.push(t, "0.0.0", day(1), files{"a": "one"})
 	r.sync()
-	require.NoError(t, r.store.Hold(*r.store.Served(), "pin", "test"))
+	require.NoError(t, r.store.Pin(*r.store.Served(), "pin", "test"))
 	layer := r.store.Releases()[0].Layer
 	registry.push(t, "0.0.0", day(2), files{"a": "two"})
 	r.sync()

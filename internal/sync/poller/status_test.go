@@ -33,7 +33,7 @@ func TestStatusIsOfNow(t *testing.T) {
 
 	target, err := r.store.Target("", false)
 	require.NoError(t, err)
-	require.NoError(t, r.store.Hold(target, "rollback", "test"))
+	require.NoError(t, r.store.Pin(target, "rollback", "test"))
 	assert.False(t, current(), "older content is served")
 	r.sync()
 	assert.False(t, current())
@@ -70,7 +70,7 @@ func TestAFailingSyncIsANotice(t *testing.T) {
 		notices := r.poller.Status().Notices
 		require.Len(t, notices, 1, call)
 		assert.Contains(t, notices[0].What, want)
-		assert.Equal(t, unavailable.Hint, notices[0].Cure)
+		assert.Equal(t, unavailable.Cure, notices[0].Cure)
 	}
 	r.registry.failing(nil)
 	r.sync()

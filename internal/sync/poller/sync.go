@@ -132,7 +132,7 @@ func (s *pass) servePinned() {
 
 // takeBack undoes the forgetting of what is still held, the registry's or not.
 func (s *pass) takeBack() {
-	back, err := s.Store.TakeBack(s.Name)
+	back, err := s.Store.UnforgetAll(s.Name)
 	if err != nil {
 		s.failed(fail(StagePublish, "", "", fmt.Errorf("take back what was forgotten: %w", err)))
 	}

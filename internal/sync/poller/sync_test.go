@@ -139,7 +139,7 @@ func TestTheGuide(t *testing.T) {
 }
 
 func TestAFailureTakesNothingAway(t *testing.T) {
-	unavailable := &oci.Error{Kind: oci.Unavailable, Status: 503, Hint: "wait", Err: errors.New("down")}
+	unavailable := &oci.Error{Kind: oci.Unavailable, Status: 503, Cure: "wait", Err: errors.New("down")}
 	on := func(prefix string, err error) func(string) error {
 		return func(call string) error {
 			if strings.HasPrefix(call, prefix) {

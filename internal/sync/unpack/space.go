@@ -25,9 +25,6 @@ func (e *SpaceError) Error() string {
 
 func (e *SpaceError) Unwrap() error { return e.Err }
 
-// fileUnit is what file systems mostly give a file at least.
-const fileUnit = 4 << 10
-
 // filler puts an archive into a staging folder and counts what it takes. Where the
 // volume is full it gives the folder up, and goes on counting to the end of the archive.
 // It counts a little too much for a file that a later entry replaces, and for a folder
@@ -62,12 +59,12 @@ func (f *filler) lack() error {
 }
 
 func (f *filler) Dir(name string, modTime time.Time) error {
-	f.files, f.bytes = f.files+1, f.bytes+fileUnit
+	f.files, f.bytes = f.files+1, f.bytes+store.OnDisk(1)
 	return f.put(func() error { return f.Staging.Dir(name, modTime) })
 }
 
 func (f *filler) File(name string, modTime time.Time, size int64, content io.Reader) error {
-	f.files, f.bytes = f.files+1, f.bytes+(size+fileUnit-1)/fileUnit*fileUnit
+	f.files, f.bytes = f.files+1, f.bytes+store.OnDisk(size)
 	if f.full != nil {
 		sum := sha256.New()
 		if _, err := io.Copy(sum, content); err != nil {

@@ -23,7 +23,7 @@ func TestRollbackStepsBackAndHolds(t *testing.T) {
 		t.Helper()
 		target, err := s.Target(version, alone)
 		require.NoError(t, err)
-		require.NoError(t, s.Hold(target, "rollback", "rollback"))
+		require.NoError(t, s.Pin(target, "rollback", "rollback"))
 	}
 	back("", false)
 	assert.Equal(t, content{"f": "2"}, served(t, s))
@@ -66,8 +66,8 @@ func TestTheHistoryTellsARollbackFromAPin(t *testing.T) {
 	follow(t, s, hold(t, s, "2.0.0", content{"f": "2"}))
 	before, err := s.Target("", false)
 	require.NoError(t, err)
-	require.NoError(t, s.Hold(before, "rollback", "rollback, by somebody"))
-	require.NoError(t, s.Hold(*s.Served(), "pin", "pin, by somebody"))
+	require.NoError(t, s.Pin(before, "rollback", "rollback, by somebody"))
+	require.NoError(t, s.Pin(*s.Served(), "pin", "pin, by somebody"))
 	_, err = s.Unpin("")
 	require.NoError(t, err)
 	var kinds []string
@@ -87,7 +87,7 @@ func TestHoldAlone(t *testing.T) {
 	assert.ErrorIs(t, err, ErrNeverOnTop)
 	target, err := s.Target("1.0.0", true)
 	require.NoError(t, err)
-	require.NoError(t, s.Hold(target, "pin", "pin to 1.0.0"))
+	require.NoError(t, s.Pin(target, "pin", "pin to 1.0.0"))
 	assert.Equal(t, content{"f": "1", "g": "1"}, served(t, s))
 	_, err = s.Target("1.0.0", true)
 	assert.ErrorIs(t, err, ErrAlreadyThere)
@@ -114,16 +114,16 @@ func TestTakeBack(t *testing.T) {
 	s := openStore(t, t.TempDir())
 	top, low := hold(t, s, "2.0.0", content{"f": "2"}), hold(t, s, "1.0.0", content{"f": "1"})
 	follow(t, s, top, low)
-	back, err := s.TakeBack("default")
+	back, err := s.UnforgetAll("default")
 	require.NoError(t, err)
 	assert.Empty(t, back, "nothing was forgotten")
 
 	_, err = s.Forget("2.0.0", "")
 	require.NoError(t, err)
-	back, err = s.TakeBack("another")
+	back, err = s.UnforgetAll("another")
 	require.NoError(t, err)
 	assert.Empty(t, back, "not that source's")
-	back, err = s.TakeBack("default")
+	back, err = s.UnforgetAll("default")
 	require.NoError(t, err)
 	require.Len(t, back, 1)
 	assert.Equal(t, "2.0.0", back[0].Tag)
@@ -135,7 +135,7 @@ func TestTakeBack(t *testing.T) {
 	require.NoError(t, err)
 	moved := hold(t, s, "2.0.0", content{"f": "moved"})
 	follow(t, s, moved)
-	_, err = s.TakeBack("default")
+	_, err = s.UnforgetAll("default")
 	require.NoError(t, err)
 	require.Len(t, s.Following("default"), 1)
 	assert.Equal(t, moved.Manifest, s.Following("default")[0].Manifest)
@@ -191,7 +191,7 @@ func holdVersion(s *Store, version string) error {
 	if err != nil {
 		return err
 	}
-	return s.Hold(target, "pin", "test")
+	return s.Pin(target, "pin", "test")
 }
 
 // The history tells who did what, what was damaged, and what was made whole.
@@ -236,7 +236,7 @@ func TestAReleaseAloneIsNoStep(t *testing.T) {
 	trial := hold(t, s, "0.0.9", content{"f": "trial"})
 	target, err := s.Target(trial.Tag, true)
 	require.NoError(t, err)
-	require.NoError(t, s.Hold(target, "pin", "alone"))
+	require.NoError(t, s.Pin(target, "pin", "alone"))
 	require.Equal(t, content{"f": "trial"}, served(t, s))
 	pin(t, s, "")
 	assert.Equal(t, content{"f": "2"}, served(t, s))

@@ -1,0 +1,231 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// Add notes releases whose trees are published, and claims them. One of the same
+// source, tag and manifest is replaced. After an error none is added.
+func (s *Store) Add(releases ...Release) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	next := s.state.Load().clone()
+	for _, r := range releases {
+		if !s.HasTree(r.Layer) {
+			return fmt.Errorf("add release %s (%s): its tree %s: %w", r.Tag, r.Manifest, r.Layer, ErrNotHeld)
+		}
+		next.add(r)
+	}
+	if s.unflushed {
+		if err := s.flushNames(); err != nil {
+			return fmt.Errorf("add releases: flush the names of their trees: %w", err)
+		}
+	}
+	if err := s.save(next); err != nil {
+		return err
+	}
+	for _, r := range releases {
+		s.claimed[r.Key()] = r.Layer
+	}
+	return nil
+}
+
+func (s *state) add(r Release) {
+	r.Fetched = r.Fetched.Round(0)
+	for _, o := range s.Releases {
+		// What came last is the latest, wherever the clock was set meanwhile.
+		if o.Source == r.Source && o.Tag == r.Tag && !r.Fetched.After(o.Fetched) {
+			r.Fetched = o.Fetched.Add(1)
+		}
+	}
+	if old := s.release(r.Key()); old != nil {
+		r.Demoted = old.Demoted
+		*old = r
+	} else {
+		r.Demoted = wall() // until it is followed
+		s.Releases = append(s.Releases, r)
+		s.event(wall(), "release", r.Source, "got %s: %d files, manifest %s", r.Tag, r.Files, r.Manifest)
+	}
+	s.Refused = slices.DeleteFunc(s.Refused, func(f Refusal) bool { return f.Source == r.Source && f.Manifest == r.Manifest })
+}
+
+// UnclaimAll lets go of what a source has claimed and never followed, as where its sync was
+// cut off. It is for the beginning of a sync.
+func (s *Store) UnclaimAll(source string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.unclaimAll(source)
+}
+
+func (s *Store) unclaimAll(source string) {
+	maps.DeleteFunc(s.claimed, func(k ReleaseKey, _ digest.Digest) bool { return k.Source == source })
+}
+
+// Follow notes what a source contributes to the view, top first, each of it
+// held; and, unless the view is pinned, serves the view that results. It
+// reports whether what is served changed. What the source has claimed is its no
+// longer. After an error nothing has changed.
+func (s *Store) Follow(source string, order []Contribution) (swapped bool, err error) {
+	return s.FollowOf(source, func() []Contribution { return order })
+}
+
+// FollowOf is Follow of what order returns; nothing that is held changes between the
+// two. It must not change the store.
+func (s *Store) FollowOf(source string, order func() []Contribution) (swapped bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.follow(source, order())
+}
+
+func (s *Store) follow(source string, order []Contribution) (swapped bool, err error) {
+	defer func() {
+		s.loaded.forgetPublished()
+		if err == nil {
+			s.unclaimAll(source)
+		}
+	}()
+	if len(order) > 0 {
+		delete(s.awaited, source)
+	}
+	next := s.state.Load().clone()
+	// What somebody has forgotten since the sync made up its mind stays forgotten.
+	order = slices.DeleteFunc(slices.Clone(order), func(c Contribution) bool { return slices.Contains(next.Forgotten, c.Manifest) })
+	for _, c := range order {
+		if next.release(ReleaseKey{source, c.Tag, c.Manifest}) == nil {
+			return false, fmt.Errorf("follow %s (%s): %w", c.Tag, c.Manifest, ErrNotHeld)
+		}
+	}
+	if !slices.Equal(next.Following[source], order) {
+		if next.Following == nil {
+			next.Following = make(map[string][]Contribution)
+		}
+		next.Following[source] = order
+	} else if s.servesDesired(next) {
+		return false, nil
+	}
+	if next.Pin != nil {
+		return s.followPinned(next)
+	}
+	return s.serve(next, s.desired(next))
+}
+
+// followPinned makes next the state, which changes nothing of what is served while the
+// pinned view is; or else what can be had of it, or stands in for it, is served.
+func (s *Store) followPinned(next *state) (swapped bool, err error) {
+	s.demote(next, s.current.Load())
+	if err := s.save(next); err != nil {
+		return false, err
+	}
+	swapped, err = s.servePinned()
+	if !errors.Is(err, ErrNotHeld) || s.current.Load() != nil {
+		return swapped, nil // what is followed is noted; the next sync tries again
+	}
+	v, err := s.buildView(s.desired(next))
+	if err != nil || len(v.releases) == 0 {
+		return false, err
+	}
+	s.log.Warn("The pinned view is lost; what is followed stands in for it", "pinned", next.Pin.View, "serving", v.id)
+	v.date(time.Time{}, nil)
+	s.replace(nil, v)
+	return true, nil
+}
+
+// desired is the view that following leads to: what each source contributes,
+// the first source on top, imports below them all.
+func (s *Store) desired(st *state) []ReleaseKey {
+	var keys []ReleaseKey
+	for _, r := range s.arrange(st.contributed) {
+		keys = append(keys, r.Key())
+	}
+	return keys
+}
+
+// DesiredWith returns the releases of the view, top first, that following would lead to
+// if a source contributed others than it does, held or not, top first too.
+func (s *Store) DesiredWith(source string, contributes []Release) []Release {
+	st := s.state.Load()
+	return s.arrange(func(of string) []Release {
+		if of == source {
+			return contributes
+		}
+		return st.contributed(of)
+	})
+}
+
+// arrange puts what each source contributes in its place in a view.
+func (s *Store) arrange(contributed func(source string) []Release) []Release {
+	var view []Release
+	tags := make(map[string]bool)
+	for _, source := range s.options().Sources {
+		for _, r := range contributed(source) {
+			tags[r.Tag] = true
+			view = append(view, r)
+		}
+	}
+	for _, r := range contributed(ImportSource) {
+		if !tags[r.Tag] { // an import stands in until a registry holds the tag
+			view = append(view, r)
+		}
+	}
+	return view
+}
+
+// contributed are the releases that a source brings into the view, top first. It may
+// have lost some: while it was out of the configuration or, of imports, while they were
+// not needed.
+func (s *state) contributed(source string) []Release {
+	var releases []Release
+	for _, c := range s.Following[source] {
+		if r := s.release(ReleaseKey{source, c.Tag, c.Manifest}); r != nil && !c.Lost {
+			releases = append(releases, *r)
+		}
+	}
+	return releases
+}
+
+func (s *Store) servesDesired(st *state) bool {
+	v := s.current.Load()
+	if st.Pin != nil {
+		return v != nil
+	}
+	want := s.desired(st)
+	if v == nil {
+		return len(want) == 0
+	}
+	return v.isOf(want) && st.expects(v) // or else it stands in, and is now what is wanted
+}
+
+// Follows says whether what is served is what following leads to, and is not held where
+// it is.
+func (s *Store) Follows() bool {
+	st, v := s.state.Load(), s.current.Load()
+	return st.Pin == nil && v != nil && v.isOf(s.desired(st))
+}
+
+// ServePinned goes back to the pinned view, where another one stands in for it because
+// a tree of it was lost, and is had again. It does nothing where it is served, or
+// nothing is pinned; the error wraps ErrNotHeld while it cannot be served.
+func (s *Store) ServePinned() (swapped bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.servePinned()
+}
+
+func (s *Store) servePinned() (swapped bool, err error) {
+	st := s.state.Load()
+	if v := s.current.Load(); st.Pin == nil || st.View == nil || v != nil && v.isOf(st.View.Releases) {
+		return false, nil
+	}
+	for _, k := range st.View.Releases {
+		if r := st.release(k); r == nil || !s.HasTree(r.Layer) {
+			return false, fmt.Errorf("the pinned view %s: %s (%s): %w", st.View.ID, k.Tag, k.Manifest, ErrNotHeld)
+		}
+	}
+	return s.serve(st.clone(), st.View.Releases)
+}

@@ -1,0 +1,103 @@
+package store
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// Forget takes a release out of what its source contributes, and has its
+// digest neither followed nor fetched until Unforget. The last release that is
+// served cannot be forgotten; one of a pinned view is served until Unpin. By is who
+// asked for it, for the history. The error wraps ErrNotHeld, or ErrAmbiguous where
+// several sources follow other releases under the tag.
+func (s *Store) Forget(version, by string) (Release, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := s.state.Load()
+	r := s.named(st, version)
+	if r == nil {
+		return Release{}, fmt.Errorf("release %q: %w", version, ErrNotHeld)
+	}
+	for _, k := range s.desired(st) {
+		if k.is(version) && k.Manifest != r.Manifest {
+			return Release{}, fmt.Errorf("forget %s: %w: %s of source %s, %s of source %s", version, ErrAmbiguous, r.Manifest, r.Source, k.Manifest, k.Source)
+		}
+	}
+	next := st.clone()
+	for source, contributes := range next.Following {
+		next.Following[source] = slices.DeleteFunc(slices.Clone(contributes), func(c Contribution) bool { return c.Manifest == r.Manifest })
+	}
+	if len(s.desired(next)) == 0 && next.Pin == nil {
+		return Release{}, fmt.Errorf("forget %s (%s): it is all that is served; push another release first", r.Tag, r.Manifest)
+	}
+	next.Forgotten = append(next.Forgotten, r.Manifest)
+	slices.Sort(next.Forgotten)
+	next.Forgotten = slices.Compact(next.Forgotten)
+	next.event(wall(), "forget", r.Source, "forgot %s (%s)%s", r.Tag, r.Manifest, actor(by))
+	var err error
+	if next.Pin != nil {
+		s.demote(next, s.current.Load())
+		err = s.save(next)
+	} else {
+		_, err = s.serve(next, s.desired(next))
+	}
+	if err != nil {
+		return Release{}, fmt.Errorf("forget %s: %w", cmp.Or(r.Tag, version), err)
+	}
+	s.saveAgain()
+	return *r, nil
+}
+
+// actor puts who did something into a message of the history.
+func actor(by string) string {
+	if by == "" {
+		return ""
+	}
+	return ", by " + by
+}
+
+// UnforgetAll undoes Forget for all that is held of a source: a vanished release is
+// contributed again where its source has brought nothing else under the tag, below
+// the others until the source's next Follow; an import, by who follows imports next.
+// It serves nothing, and returns what it took back.
+func (s *Store) UnforgetAll(source string) ([]Release, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	next := s.state.Load().clone()
+	var back []Release
+	for _, r := range next.Releases {
+		if r.Source == source && slices.Contains(next.Forgotten, r.Manifest) {
+			back = append(back, r)
+		}
+	}
+	if len(back) == 0 {
+		return nil, nil
+	}
+	slices.SortFunc(back, func(a, b Release) int { return b.Fetched.Compare(a.Fetched) })
+	if next.Following == nil {
+		next.Following = make(map[string][]Contribution)
+	}
+	for _, r := range back {
+		next.Forgotten = slices.DeleteFunc(next.Forgotten, func(d digest.Digest) bool { return d == r.Manifest })
+		next.event(wall(), "forget", r.Source, "took back %s (%s)", r.Tag, r.Manifest)
+		has := slices.ContainsFunc(next.Following[r.Source], func(c Contribution) bool { return c.Tag == r.Tag })
+		if r.Source != ImportSource && !has {
+			next.Following[r.Source] = append(slices.Clone(next.Following[r.Source]), Contribution{Tag: r.Tag, Manifest: r.Manifest, Reason: "taken back"})
+		}
+	}
+	if err := s.save(next); err != nil {
+		return nil, err
+	}
+	s.saveAgain()
+	return back, nil
+}
+
+// Unforget undoes Forget.
+func (s *Store) Unforget(manifest digest.Digest) error {
+	return s.change(func(next *state) {
+		next.Forgotten = slices.DeleteFunc(next.Forgotten, func(d digest.Digest) bool { return d == manifest })
+	})
+}
