@@ -168,6 +168,7 @@ func damagedWithCopy(t *testing.T) (*Store, *View, Entry) {
 	t.Helper()
 	dir := t.TempDir()
 	s := openStore(t, dir)
+	follow(t, s, hold(t, s, "0.1.0", content{"f": "0"}))
 	hold(t, s, "0.9.0", content{"copy": "aaa"})
 	require.NoError(t, s.Close())
 	s = damagedStore(t, dir, content{"a": "aaa"})

@@ -27,7 +27,11 @@ func (s *Store) Add(releases ...Release) error {
 			return fmt.Errorf("add releases: flush the names of their trees: %w", err)
 		}
 	}
-	if err := s.save(next); err != nil {
+	if next.View == nil {
+		// Somebody waits for the first view. What following it will write is enough: until
+		// then a start keeps the trees, whose they may be (Store.awaited).
+		s.state.Store(next)
+	} else if err := s.save(next); err != nil {
 		return err
 	}
 	for _, r := range releases {
