@@ -9,7 +9,8 @@
 //	<dir>/state.json                   releases, what is followed, the served view, its history
 //	<dir>/state.previous.json          the state before, for a disk that loses the other
 //	<dir>/spare                        given up so that a full volume can still be rolled back
-//	<dir>/staging/…                    everything unfinished; emptied at start
+//	<dir>/staging/…                    everything unfinished; emptied at start, but for a tree whose
+//	                                   successor did not come: it gets its name back
 //
 // What is always true:
 //

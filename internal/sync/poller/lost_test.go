@@ -16,6 +16,15 @@ import (
 
 func noRoute(string) error { return errors.New("no route to host") }
 
+// openKeeping opens a store that keeps so many releases.
+func openKeeping(t *testing.T, dir string, keep int) *store.Store {
+	t.Helper()
+	s, err := store.Open(t.Context(), store.Options{Dir: dir, Keep: keep})
+	require.NoError(t, err)
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
 // treeOf is the folder of the tree of a tag's release that came last.
 func treeOf(t *testing.T, s *store.Store, tag string) string {
 	t.Helper()
@@ -33,12 +42,7 @@ func treeOf(t *testing.T, s *store.Store, tag string) string {
 // known not to, what is left is followed.
 func TestAPartDoesNotTakeThePlaceOfAWhole(t *testing.T) {
 	dir := t.TempDir()
-	open := func() *store.Store {
-		s, err := store.Open(t.Context(), store.Options{Dir: dir, Keep: 3})
-		require.NoError(t, err)
-		t.Cleanup(func() { s.Close() })
-		return s
-	}
+	open := func() *store.Store { return openKeeping(t, dir, 3) }
 	r := newRigOn(t, open(), newRegistry())
 	r.registry.push(t, "1.0.0", day(1), files{"low": "1"})
 	r.registry.push(t, "2.0.0", day(2), files{"top": "1"})
@@ -116,12 +120,7 @@ func TestWhatWasLostIsServedAgain(t *testing.T) {
 		for _, beside := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, another beside it: %t", name, beside), func(t *testing.T) {
 				dir := t.TempDir()
-				open := func() *store.Store {
-					s, err := store.Open(t.Context(), store.Options{Dir: dir, Keep: 3})
-					require.NoError(t, err)
-					t.Cleanup(func() { s.Close() })
-					return s
-				}
+				open := func() *store.Store { return openKeeping(t, dir, 3) }
 				r := newRigOn(t, open(), newRegistry())
 				all := files{"top": "2"}
 				if beside {
@@ -157,12 +156,7 @@ func TestWhatWasLostIsServedAgain(t *testing.T) {
 // While one lost tree is not to be had, what other tags bring is not held for ever.
 func TestWhatASyncDidNotFollowIsNotHeldForEver(t *testing.T) {
 	dir := t.TempDir()
-	open := func() *store.Store {
-		s, err := store.Open(t.Context(), store.Options{Dir: dir, Keep: 1})
-		require.NoError(t, err)
-		t.Cleanup(func() { s.Close() })
-		return s
-	}
+	open := func() *store.Store { return openKeeping(t, dir, 1) }
 	r := newRigOn(t, open(), newRegistry())
 	r.registry.push(t, "1.0.0", day(1), files{"low": "1"})
 	r.registry.push(t, "2.0.0", day(2), files{"top": "1"})
@@ -196,12 +190,7 @@ func TestWhatASyncDidNotFollowIsNotHeldForEver(t *testing.T) {
 // The pinned view is lost for good: what is followed is served, and not nothing.
 func TestAPinnedViewIsLostForGood(t *testing.T) {
 	dir := t.TempDir()
-	open := func() *store.Store {
-		s, err := store.Open(t.Context(), store.Options{Dir: dir, Keep: 3})
-		require.NoError(t, err)
-		t.Cleanup(func() { s.Close() })
-		return s
-	}
+	open := func() *store.Store { return openKeeping(t, dir, 3) }
 	r := newRigOn(t, open(), newRegistry())
 	r.registry.push(t, "1.0.0", day(1), files{"f": "1"})
 	r.sync()

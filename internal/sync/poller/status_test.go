@@ -81,12 +81,7 @@ func TestAFailingSyncIsANotice(t *testing.T) {
 // what everybody asks.
 func TestTheLastSuccessOutlivesARestart(t *testing.T) {
 	dir := t.TempDir()
-	open := func() *store.Store {
-		s, err := store.Open(t.Context(), store.Options{Dir: dir})
-		require.NoError(t, err)
-		t.Cleanup(func() { s.Close() })
-		return s
-	}
+	open := func() *store.Store { return openKeeping(t, dir, 0) }
 	r := newRigOn(t, open(), newRegistry())
 	assert.True(t, r.poller.Status().LastSuccess.IsZero())
 	r.registry.push(t, "1.0.0", day(1), files{"a": "1"})
