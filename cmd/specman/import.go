@@ -144,7 +144,7 @@ func printImportText(w io.Writer, result ops.ImportResult) {
 	for _, i := range result.Imported {
 		fmt.Fprintf(w, "%s imported %s (%s): %s in %s\n", result.Replica, i.Tag, i.Manifest, human.Bytes(i.Bytes), count(i.Files, "file"))
 		if i.Covered {
-			fmt.Fprintf(w, "  it stands by: a source has %s, and is served\n", i.Tag)
+			fmt.Fprintf(w, "  it stands by: the %s of a source is served in its place\n", i.Tag)
 		}
 	}
 	switch {

@@ -150,7 +150,7 @@ func TestImportStandsByForARegistry(t *testing.T) {
 	file := writeArchive(t, "a.tgz", testenv.TGZ(t, map[string]string{"roar/notes.txt": "imported\n"}))
 	got := runWith(t, nil, append(s.flags(), "import", file, "--tag=4.5.13")...)
 	require.Equal(t, 0, got.status, got.stderr)
-	assert.Contains(t, got.stdout, "\n  it stands by: a source has 4.5.13, and is served\n")
+	assert.Contains(t, got.stdout, "\n  it stands by: the 4.5.13 of a source is served in its place\n")
 	assert.NotContains(t, got.stdout, "what is served has changed")
 	assert.Equal(t, want, s.served())
 }

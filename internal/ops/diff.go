@@ -26,7 +26,7 @@ type Diff struct {
 func DiffOf(p *store.Snapshot, from, to string) (Diff, error) {
 	a, err := acquire(p, from, func() (*store.View, error) {
 		if p.View == nil {
-			return nil, fmt.Errorf("the served view: %w", store.ErrNotHeld)
+			return nil, fmt.Errorf("nothing is served yet: the served view is %w", store.ErrNotHeld)
 		}
 		return p.AcquireVersion(p.View.ID())
 	})

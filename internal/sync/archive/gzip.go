@@ -84,6 +84,9 @@ func (g *gzipReader) nextMember() error {
 	if first[0] == 0 {
 		return g.padding()
 	}
+	if magic, _ := g.r.Peek(2); len(magic) == 2 && !isGzip(magic) { // too short for a header, maybe
+		return errGzipTail
+	}
 	if err := readGzipHeader(g.r); err != nil {
 		if errors.Is(err, errGzipHeader) {
 			err = errGzipTail

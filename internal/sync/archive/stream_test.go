@@ -106,6 +106,7 @@ func TestNotAnArchive(t *testing.T) {
 		"gzip's magic":         {[]byte("\x1f\x8b"), "the gzip stream is truncated"},
 		"gzip of another kind": {[]byte("\x1f\x8b\x07\x00\x00\x00\x00\x00\x00\x00\x00"), "the gzip stream is corrupt"},
 		"gzip, rubbish":        {slices.Concat(gzipped(t, data), []byte("rubbish, more than a header's worth")), "comes something else"},
+		"gzip, little of it":   {slices.Concat(gzipped(t, data), []byte("rubbish")), "comes something else"},
 		"gzip, zeros, rubbish": {slices.Concat(gzipped(t, data), make([]byte, 70_000), []byte("x")), "comes something else"},
 		"zstd, rubbish":        {slices.Concat(zstded(t, data), []byte("rubbish")), "the zstd stream is corrupt"},
 		"zstd, a huge window":  {zstded(t, bytes.Repeat(data, 100), zstd.WithWindowSize(16<<20), zstd.WithSingleSegment(false)), "without --long"},

@@ -77,9 +77,13 @@ func (s *pass) viewNotices() []Notice {
 			continue
 		}
 		if top := coveredByLower(releases[:low], r); top != nil && coverage[low].Differs > 0 {
+			cure := "change the order of source.select, or push again what should lie on top"
+			if top.Source != r.Source {
+				cure = "change the order of sources, or push again what should lie on top"
+			}
 			out = append(out, Notice{
 				What: fmt.Sprintf("%s is covered by other content of %s, which is lower, at %d paths", r.Tag, top.Tag, coverage[low].Differs),
-				Cure: "change the order of source.select, or push again what should lie on top",
+				Cure: cure,
 			})
 		}
 		if named, total := v.Skipped(low); total > 0 && len(named) > 0 {
