@@ -52,11 +52,12 @@ func (s *Store) CheckSpace(bytes, files int64) error {
 	}
 	minFree := s.options().MinFree
 	if needed := plus(bytes, minFree); needed > v.free {
-		return fmt.Errorf("%w: %s needed and %s to stay free (store.minFree), but %s free in %s: a volume of %s would do, now it has %s",
-			ErrNoSpace, human.Bytes(bytes), human.Bytes(minFree), human.Bytes(v.free), s.dir, human.Bytes(plus(v.size, needed-v.free)), human.Bytes(v.size))
+		return fmt.Errorf("%w: %s needed and %s to stay free (store.minFree), but %s free in %s: a volume of %s would do, %s more than now",
+			ErrNoSpace, human.Bytes(bytes), human.Bytes(minFree), human.Bytes(v.free), s.dir, human.Bytes(plus(v.size, needed-v.free)), human.Bytes(needed-v.free))
 	}
 	if v.inodes >= 0 && v.inodes < files {
-		return fmt.Errorf("%w: %d inodes needed, but %d free in %s: it has room for bytes, not for more files", ErrNoSpace, files, v.inodes, s.dir)
+		return fmt.Errorf("%w: %d inodes needed, but %d free in %s, which has room for bytes, not for more files: a volume of %d inodes would do, now it has %d",
+			ErrNoSpace, files, v.inodes, s.dir, plus(v.allInodes, files-v.inodes), v.allInodes)
 	}
 	return nil
 }
