@@ -103,7 +103,7 @@ func (s *pass) open(but *follow) bool {
 func (f *follow) decided() bool {
 	switch {
 	case f.vanished:
-		return f.release != nil
+		return true
 	case !f.asked:
 		return false
 	case f.refusal != nil, f.passedOver, f.forgotten:
