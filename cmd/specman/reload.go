@@ -112,16 +112,17 @@ func (s *service) apply(loaded *config.Loaded, group *sources, st *store.Store) 
 // needRestart names the parts of the configuration that differ and are only
 // read at the start.
 func needRestart(old, next *config.Config) []string {
-	parts := map[string][2]any{
-		"store.dir":      {old.Store.Dir, next.Store.Dir},
-		"http":           {old.HTTP, next.HTTP},
-		"ops":            {old.Ops, next.Ops},
-		"control.socket": {old.Control, next.Control},
-		"log.format":     {old.Log.Format, next.Log.Format},
-		"log.access":     {old.Log.Access, next.Log.Access},
+	before := readAtStart(old)
+	maps.DeleteFunc(before, func(part string, value any) bool { return reflect.DeepEqual(value, readAtStart(next)[part]) })
+	return slices.Sorted(maps.Keys(before))
+}
+
+// readAtStart are the parts of a configuration that apply leaves as they were.
+func readAtStart(c *config.Config) map[string]any {
+	return map[string]any{
+		"store.dir": c.Store.Dir, "http": c.HTTP, "ops": c.Ops, "control.socket": c.Control,
+		"log.format": c.Log.Format, "log.access": c.Log.Access,
 	}
-	maps.DeleteFunc(parts, func(_ string, p [2]any) bool { return reflect.DeepEqual(p[0], p[1]) })
-	return slices.Sorted(maps.Keys(parts))
 }
 
 // fileSum is what a file holds, as a sum; the same for every file that cannot
