@@ -55,11 +55,11 @@ func (r *Rules) command(ctx context.Context, folder string) error {
 	if cmd.Process == nil && err != nil {
 		return r.cannotStart(err)
 	}
-	if errors.Is(bounded.Err(), context.DeadlineExceeded) {
+	switch {
+	case cmd.ProcessState.Success():
+		err = nil // also where what it started kept the pipe open, past the limit maybe
+	case errors.Is(bounded.Err(), context.DeadlineExceeded):
 		err = fmt.Errorf("it did not end within gate.timeout (%s)", r.Timeout)
-	}
-	if errors.Is(err, exec.ErrWaitDelay) && cmd.ProcessState.Success() {
-		err = nil // it let the release pass; what it started kept the pipe open
 	}
 	if err != nil {
 		err = fmt.Errorf("gate.command %s: %w", r.Command[0], err)
