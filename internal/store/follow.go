@@ -110,6 +110,9 @@ func (s *Store) follow(source string, order []Contribution) (swapped bool, err e
 			next.Following = make(map[string][]Contribution)
 		}
 		next.Following[source] = order
+	} else if next.Pin != nil && s.current.Load() != nil {
+		swapped, _ = s.servePinned() // if it can be had again; the next sync tries again, too
+		return swapped, nil
 	} else if s.servesDesired(next) {
 		return false, nil
 	}
@@ -141,11 +144,14 @@ func (s *Store) followPinned(next *state) (swapped bool, err error) {
 }
 
 // desired is the view that following leads to: what each source contributes,
-// the first source on top, imports below them all.
+// the first source on top, imports below them all. An import whose tree is lost is left
+// out: no sync brings it, and all others would wait for it.
 func (s *Store) desired(st *state) []ReleaseKey {
 	var keys []ReleaseKey
 	for _, r := range s.arrange(st.contributed) {
-		keys = append(keys, r.Key())
+		if r.Source != ImportSource || s.canRead(r.Layer) {
+			keys = append(keys, r.Key())
+		}
 	}
 	return keys
 }

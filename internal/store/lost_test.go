@@ -176,3 +176,113 @@ func TestUnpinWhereWhatIsFollowedIsLost(t *testing.T) {
 	assert.True(t, follow(t, s, c))
 	assert.Equal(t, followed, served(t, s))
 }
+
+// importOf holds files as an import.
+func importOf(t *testing.T, s *Store, tag string, files content) Contribution {
+	t.Helper()
+	require.NoError(t, stage(t, s, layerFor(files), files).Publish())
+	require.NoError(t, s.Add(Release{Source: ImportSource, Tag: tag, Manifest: layerFor(files), Layer: layerFor(files), Fetched: time.Now()}))
+	return Contribution{Tag: tag, Manifest: layerFor(files)}
+}
+
+// Without a registry, the same archive is imported again.
+func TestTheSameImportBringsThePinnedTree(t *testing.T) {
+	s := openStore(t, t.TempDir())
+	old, pinned := content{"f": "0"}, content{"f": "1"}
+	a := importOf(t, s, "0.1.0", old)
+	_, err := s.Follow(ImportSource, []Contribution{a})
+	require.NoError(t, err)
+	b := importOf(t, s, "1.0.0", pinned)
+	_, err = s.Follow(ImportSource, []Contribution{b, a})
+	require.NoError(t, err)
+	require.NoError(t, s.Pin(*s.Served(), "pin", "test"))
+	s = loseIndex(t, s, pinned)
+	assert.Equal(t, old, served(t, s))
+	b = importOf(t, s, "1.0.0", pinned)
+	require.True(t, s.HasTree(layerFor(pinned)))
+	_, err = s.Follow(ImportSource, []Contribution{b, a})
+	require.NoError(t, err)
+	assert.Equal(t, pinned, served(t, s))
+}
+
+// An import's tree is lost, which no sync brings: what a registry brings is served.
+func TestALostImportKeepsNothingWaiting(t *testing.T) {
+	s := openStore(t, t.TempDir())
+	imp := content{"i": "1"}
+	a := importOf(t, s, "0.1.0", imp)
+	_, err := s.Follow(ImportSource, []Contribution{a})
+	require.NoError(t, err)
+	follow(t, s, hold(t, s, "1.0.0", content{"f": "1"}))
+	s = loseIndex(t, s, imp)
+	c := hold(t, s, "2.0.0", content{"f": "2"})
+	_, err = s.Follow("default", []Contribution{c})
+	assert.NoError(t, err)
+	assert.Equal(t, "2", served(t, s)["f"])
+}
+
+// The index of what is followed has flipped bits.
+func TestUnpinWhereAnIndexIsDamaged(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir)
+	one, two := content{"f": "1"}, content{"f": "2"}
+	follow(t, s, hold(t, s, "1.0.0", one))
+	require.NoError(t, holdVersion(s, "1.0.0"))
+	follow(t, s, hold(t, s, "2.0.0", two))
+	require.NoError(t, s.Close())
+	path := filepath.Join(treeFolder(dir, layerFor(two)), "index")
+	data, err := os.ReadFile(path)
+	require.NoError(t, err)
+	data[len(data)/2] ^= 1
+	require.NoError(t, os.Chmod(path, 0o644))
+	require.NoError(t, os.WriteFile(path, data, 0o644))
+	s = openStore(t, dir)
+	require.Equal(t, one, served(t, s))
+	_, err = s.Unpin("")
+	assert.NoError(t, err)
+	assert.Nil(t, s.Pinned())
+}
+
+// What is lost can be forgotten, though more is.
+func TestForgetWhatIsLost(t *testing.T) {
+	s := openStore(t, t.TempDir())
+	one, two := content{"i": "1"}, content{"j": "2"}
+	a, b := importOf(t, s, "0.1.0", one), importOf(t, s, "0.2.0", two)
+	_, err := s.Follow(ImportSource, []Contribution{b, a})
+	require.NoError(t, err)
+	follow(t, s, hold(t, s, "1.0.0", content{"f": "1"}))
+	s = loseIndex(t, s, one)
+	s = loseIndex(t, s, two)
+	_, err = s.Forget("0.1.0", "")
+	assert.NoError(t, err)
+	_, err = s.Forget("0.2.0", "")
+	assert.NoError(t, err)
+}
+
+// Two sources have lost their trees, and one is had again: its part is served, not nothing.
+func TestAPartIsServedInPlaceOfNothing(t *testing.T) {
+	dir := t.TempDir()
+	two := func(o *Options) { o.Sources = []string{"default", "b"} }
+	s := openStore(t, dir, two)
+	one, other := content{"f": "1"}, content{"g": "2"}
+	c := hold(t, s, "1.0.0", one)
+	follow(t, s, c)
+	require.NoError(t, stage(t, s, layerFor(other), other).Publish())
+	require.NoError(t, s.Add(Release{Source: "b", Tag: "9.0.0", Manifest: layerFor(other), Layer: layerFor(other), Fetched: time.Now()}))
+	_, err := s.Follow("b", []Contribution{{Tag: "9.0.0", Manifest: layerFor(other)}})
+	require.NoError(t, err)
+	require.NoError(t, s.Close())
+	for _, f := range []content{one, other} {
+		require.NoError(t, os.Remove(filepath.Join(treeFolder(dir, layerFor(f)), "index")))
+	}
+	s = openStore(t, dir, two)
+	require.Nil(t, s.Acquire())
+	c = hold(t, s, "1.0.0", one) // the sync of default fetches it anew
+	_, err = s.Follow("default", []Contribution{c})
+	assert.NoError(t, err)
+	assert.Equal(t, one, served(t, s))
+
+	require.NoError(t, stage(t, s, layerFor(other), other).Publish())
+	_, err = s.Follow("b", []Contribution{{Tag: "9.0.0", Manifest: layerFor(other)}})
+	require.NoError(t, err)
+	assert.Equal(t, content{"f": "1", "g": "2"}, served(t, s))
+}

@@ -97,19 +97,20 @@ func (s *Store) holds(st *state, h ViewRecord) bool {
 // lost.
 func (s *Store) readable(st *state, keys []ReleaseKey) (readable []ReleaseKey) {
 	for _, k := range keys {
-		r := st.release(k)
-		if r == nil {
-			continue
-		}
-		t, err := s.loaded.acquire(r.Layer)
-		if err == nil {
-			s.loaded.release(t)
-		}
-		if err == nil || isTransient(err) {
+		if r := st.release(k); r != nil && s.canRead(r.Layer) {
 			readable = append(readable, k)
 		}
 	}
 	return readable
+}
+
+// canRead says whether the tree of a layer is not known to be lost.
+func (s *Store) canRead(layer digest.Digest) bool {
+	t, err := s.loaded.acquire(layer)
+	if err == nil {
+		s.loaded.release(t)
+	}
+	return err == nil || isTransient(err)
 }
 
 // Pin serves a view that Target found and stays there: what sources contribute
@@ -145,9 +146,10 @@ func (s *Store) Unpin(by string) (swapped bool, err error) {
 	if v := s.current.Load(); v != nil && v.isOf(s.desired(next)) && next.expects(v) && (next.View.Alone || next.View.Number < next.lastNumber()) {
 		next.record(v, wall()) // following leads here now: a step of its own, to which a later rollback goes
 	}
-	swapped, err = s.serve(next, s.desired(next))
-	if errors.Is(err, errNoTree) { // what is served stands in for it until a sync, or a repair, brings it
-		s.log.Warn("Nothing is pinned any more, but what is followed cannot be served yet", "error", err)
+	if keys := s.desired(next); len(s.readable(next, keys)) == len(keys) {
+		swapped, err = s.serve(next, keys)
+	} else { // what is served stands in for it until a sync, or a repair, brings it
+		s.log.Warn("Nothing is pinned any more, but what is followed cannot be served yet: a tree of it is lost")
 		s.demote(next, s.current.Load())
 		err = s.save(next)
 	}
