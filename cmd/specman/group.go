@@ -155,6 +155,9 @@ func (g *sources) replace(cfg *config.Config) error {
 		if !slices.Contains(names, p.poller.Name) {
 			g.gone = append(g.gone, p.poller.Name)
 		}
+		if !slices.ContainsFunc(pollers, func(next polled) bool { return next.poller == p.poller }) {
+			p.poller.Abandon()
+		}
 	}
 	g.cfg, g.polled = cfg, pollers
 	close(g.next)

@@ -36,6 +36,8 @@ func (s *Store) GC(dryRun bool) (Garbage, error) {
 // remove takes the releases that choose returns out of the state, and then the trees that
 // none names. The files go last, when others need not wait for it any more.
 func (s *Store) remove(why string, choose func(now time.Time) []Release) (Garbage, error) {
+	s.removing.RLock()
+	defer s.removing.RUnlock()
 	garbage, asides, err := s.takeOut(why, choose)
 	errs := []error{err}
 	for _, aside := range asides {

@@ -15,6 +15,8 @@ import (
 type loadedTrees struct {
 	dir   string
 	found func(t *tree, rec int32) // of each tree; nil: nobody is told
+	// remove removes the folder of a tree that nobody reads any more.
+	remove func(path string) error
 
 	mu    sync.Mutex
 	trees map[digest.Digest]*tree
@@ -95,7 +97,7 @@ func (l *loadedTrees) releaseLocked(t *tree) {
 	}
 	if t.aside != "" {
 		// Nobody waits for it. It lies in staging, so what is left goes at the next start.
-		go os.RemoveAll(t.aside)
+		go l.remove(t.aside)
 	}
 }
 

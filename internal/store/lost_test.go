@@ -106,7 +106,7 @@ func TestKilledBetweenTwoRenames(t *testing.T) {
 	files := content{"a": "aaa", "b": "bbb"}
 	s := damagedStore(t, dir, files)
 	sealed(t, s, files)
-	require.NoError(t, os.Rename(treeFolder(dir, layerFor(files)), filepath.Join(dir, stagingFolder, replacedPrefix+treeName(layerFor(files)))))
+	require.NoError(t, os.Rename(treeFolder(dir, layerFor(files)), filepath.Join(dir, stagingFolder, replacedPrefix+treeName(layerFor(files))+".1")))
 	s.lock.Close() // killed here
 	s = openStore(t, dir)
 	assert.Equal(t, "bbb", servedFile(t, s, "b"))

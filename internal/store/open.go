@@ -42,6 +42,11 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	s := &Store{dir: dir, log: opts.Logger, started: wall(), changed: make(chan struct{}, 1), orphans: make(map[digest.Digest]time.Time), claimed: make(map[ReleaseKey]digest.Digest)}
 	s.opts.Store(&opts)
 	s.loaded.init(dir)
+	s.loaded.remove = func(path string) error {
+		s.removing.RLock()
+		defer s.removing.RUnlock()
+		return os.RemoveAll(path)
+	}
 	s.loaded.found = func(t *tree, rec int32) { s.markDamaged(t, rec) }
 	if s.lock, err = lock(ctx, dir, opts.LockWait, s.log); err != nil {
 		return nil, err
@@ -109,7 +114,7 @@ func (s *Store) leftovers() ([]string, error) {
 	var left []string
 	for _, e := range entries {
 		path := filepath.Join(folder, e.Name())
-		if layer, ok := layerOf(strings.TrimPrefix(e.Name(), replacedPrefix)); ok {
+		if layer, ok := replacedTree(e.Name()); ok {
 			final := treeFolder(s.dir, layer)
 			if _, err := os.Lstat(final); errors.Is(err, fs.ErrNotExist) && os.Rename(path, final) == nil {
 				continue
@@ -126,6 +131,14 @@ func (s *Store) leftovers() ([]string, error) {
 	return left, nil
 }
 
+// replacedTree tells whose tree has that name in staging because another was to replace it.
+func replacedTree(name string) (layer digest.Digest, ok bool) {
+	name, replaced := strings.CutPrefix(name, replacedPrefix)
+	name, _, _ = strings.Cut(name, ".")
+	layer, ok = layerOf(name)
+	return layer, ok && replaced
+}
+
 // emptyPause is how long a start waits for the leftovers to be gone.
 const emptyPause = 200 * time.Millisecond
 
@@ -133,8 +146,10 @@ const emptyPause = 200 * time.Millisecond
 // removed, which can take a minute.
 func (s *Store) empty(leftovers []string) {
 	done := make(chan struct{})
+	s.removing.RLock()
 	go func() {
 		defer close(done)
+		defer s.removing.RUnlock()
 		for _, path := range leftovers {
 			// One that cannot be removed harms nothing but space.
 			if err := os.RemoveAll(path); err != nil {

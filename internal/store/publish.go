@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"time"
@@ -18,6 +19,8 @@ import (
 // folder holds. After an error, given says whether the tree has its name all the same,
 // and is what is served and found.
 func (s *Store) publish(folder string, layer digest.Digest, x *index) (given bool, err error) {
+	s.removing.RLock()
+	defer s.removing.RUnlock()
 	given, unread, err := s.putInPlace(folder, layer, x)
 	if unread != "" { // nobody waits for that
 		err = errors.Join(err, os.RemoveAll(unread))
@@ -71,8 +74,7 @@ func (s *Store) swapIn(folder string, layer digest.Digest) (held *tree, aside st
 		}
 		// Mostly nothing has the name. A file system that cannot exchange (NFS) has a
 		// moment in which nothing has it; nobody looks at the tree meanwhile.
-		before := filepath.Join(s.dir, stagingFolder, replacedPrefix+treeName(layer)) // leftovers takes it back
-		_ = os.RemoveAll(before)
+		before := filepath.Join(s.dir, stagingFolder, fmt.Sprintf("%s%s.%08x", replacedPrefix, treeName(layer), rand.Uint32())) // leftovers takes it back
 		if err := os.Rename(final, before); errors.Is(err, fs.ErrNotExist) {
 			before = ""
 		} else if err != nil {

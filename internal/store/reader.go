@@ -103,6 +103,7 @@ func Read(dir string, sources ...string) (*Snapshot, error) {
 	s := &Store{dir: dir, log: slog.New(slog.DiscardHandler)}
 	s.opts.Store(&Options{Dir: dir, Sources: sources})
 	s.loaded.init(dir)
+	s.loaded.remove = func(string) error { return nil } // what is read only is not removed
 	s.state.Store(st)
 	s.loadView(st)
 	p := s.Snapshot()

@@ -85,6 +85,9 @@ func (s *Store) MakeSpace(bytes, files int64) error {
 	if v, err := s.volume(); err != nil || plus(bytes, s.options().MinFree) > v.size || v.inodes >= 0 && files > v.allInodes {
 		return errors.Join(refusal, err)
 	}
+	s.removing.Lock() // what is being removed may be enough
+	s.removing.Unlock()
+	refusal = s.CheckSpace(bytes, files)
 	for errors.Is(refusal, ErrNoSpace) {
 		removed, err := s.removeOldest()
 		if err != nil || removed == nil {

@@ -225,3 +225,21 @@ func TestTheStateBeforeIsKeptWithoutLinks(t *testing.T) {
 		assert.Equal(t, text, string(data))
 	}
 }
+
+// What is being removed may be room enough: nothing else is removed before that is gone.
+func TestMakeSpaceWaitsForWhatIsBeingRemoved(t *testing.T) {
+	dir := smallVolume(t, "size=64m")
+	s := openStore(t, dir, func(o *Options) { o.Keep = 5 })
+	follow(t, s, hold(t, s, "1.0.0", content{"f": "1"}))
+	follow(t, s, hold(t, s, "2.0.0", content{"f": "2"}))
+	going := filepath.Join(dir, stagingFolder, "gone")
+	require.NoError(t, os.WriteFile(going, make([]byte, 40<<20), 0o600))
+	s.removing.RLock()
+	made := make(chan error)
+	go func() { made <- s.MakeSpace(32<<20, 1) }()
+	time.Sleep(20 * time.Millisecond)
+	require.NoError(t, os.Remove(going))
+	s.removing.RUnlock()
+	assert.NoError(t, <-made)
+	assert.Len(t, s.Releases(), 2)
+}

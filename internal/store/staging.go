@@ -223,6 +223,9 @@ func (st *Staging) Files() (files int, bytes int64) { return st.sealed.files, st
 // for the layer again. Either way the staging is ended.
 func (st *Staging) Publish() error {
 	defer st.Discard()
+	if st.folder == "" {
+		return fmt.Errorf("publish the tree of %s: it was given up", st.layer)
+	}
 	if err := st.Seal(); err != nil {
 		return err
 	}

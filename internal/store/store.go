@@ -57,9 +57,12 @@ type Store struct {
 	current atomic.Pointer[View]
 	state   atomic.Pointer[state] // replaced under mu
 
-	mu      sync.Mutex // one change at a time
-	onSwap  []func(*View)
-	orphans map[digest.Digest]time.Time // trees that no release names, and since when that is known
+	mu sync.Mutex // one change at a time
+	// removing is read-locked while files are removed that have lost their names: who needs
+	// their space waits for it.
+	removing sync.RWMutex
+	onSwap   []func(*View)
+	orphans  map[digest.Digest]time.Time // trees that no release names, and since when that is known
 	// awaited are sources that have brought nothing since a start that knew of no release.
 	// The trees that are there may be theirs: none is removed before.
 	awaited   map[string]bool

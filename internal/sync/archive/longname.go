@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"math"
 	"strconv"
 	"strings"
 )
@@ -28,8 +29,8 @@ func (s *stream) checkLongNames() error {
 			return refusedOnly(err)
 		}
 		header := next[at:]
-		size, err := strconv.ParseInt(strings.Trim(string(header[124:136]), " \x00"), 8, 32)
-		if err != nil || size < 0 {
+		size, ok := headerSize(header[124:136])
+		if !ok {
 			return nil
 		}
 		at += blockSize
@@ -48,6 +49,26 @@ func (s *stream) checkLongNames() error {
 		}
 		at += int(size+blockSize-1) &^ (blockSize - 1)
 	}
+}
+
+// headerSize reads the size of an entry as archive/tar does: octal, up to the first NUL
+// in it, or base-256, as GNU tar writes large ones. What is too large for any header is
+// not ok.
+func headerSize(field []byte) (size int64, ok bool) {
+	if field[0]&0x80 != 0 {
+		for n, b := range field {
+			if n == 0 {
+				b &= 0x7f
+			}
+			if size = size<<8 | int64(b); size > math.MaxInt32 {
+				return 0, false
+			}
+		}
+		return size, true
+	}
+	digits, _, _ := strings.Cut(strings.Trim(string(field), " \x00"), "\x00")
+	size, err := strconv.ParseInt(digits, 8, 32)
+	return size, err == nil && size >= 0
 }
 
 // peek is the buffer's, which it makes larger for an entry whose headers do not fit.

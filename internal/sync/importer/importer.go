@@ -176,13 +176,10 @@ func (i *run) stage(ctx context.Context, tree *unpack.Tree, s *staged) error {
 	return nil
 }
 
-// needs says whether a tree is to be published.
-func (i *run) needs(tree *unpack.Tree) bool {
-	return slices.ContainsFunc(i.staged, func(s *staged) bool { return s.tree == tree }) && !i.store.HasTree(tree.Layer)
-}
-
+// discardUnneeded lets go of a tree that no release waits with. One that is held already
+// is kept, too: by the end of the import it may be gone.
 func (i *run) discardUnneeded(tree *unpack.Tree) {
-	if !i.needs(tree) {
+	if !slices.ContainsFunc(i.staged, func(s *staged) bool { return s.tree == tree }) {
 		tree.Staging.Discard()
 	}
 }
@@ -200,7 +197,7 @@ func (i *run) publish() error {
 	var releases []store.Release
 	for _, s := range i.staged {
 		i.Logger.Info("Persisting "+s.Tag, "source", store.ImportSource)
-		if i.needs(s.tree) {
+		if !i.store.HasTree(s.Layer) {
 			if err := s.tree.Staging.Publish(); err != nil {
 				return fmt.Errorf("import %s: %w", s.Tag, err)
 			}

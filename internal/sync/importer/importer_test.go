@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"maps"
 	"os"
 	"path/filepath"
@@ -429,4 +430,39 @@ func TestImportAfterTheClockWasSetBack(t *testing.T) {
 	assert.True(t, r.Swapped)
 	assert.False(t, r.Imported[0].Covered)
 	assert.Equal(t, map[string]string{"a": "new"}, served(t, st))
+}
+
+// atMessage calls f when that is logged.
+type atMessage struct {
+	slog.Handler
+	message string
+	f       func()
+}
+
+func (a atMessage) Enabled(context.Context, slog.Level) bool { return true }
+
+func (a atMessage) Handle(_ context.Context, r slog.Record) error {
+	if r.Message == a.message {
+		a.f()
+	}
+	return nil
+}
+
+// What is held when an import unpacks it may be gone when the import ends: another one
+// has ended meanwhile, and the garbage was collected.
+func TestWhatWasHeldGoesWhileAnImportRuns(t *testing.T) {
+	st, err := store.Open(t.Context(), store.Options{Dir: t.TempDir()})
+	require.NoError(t, err)
+	defer st.Close()
+	held, other, third := testenv.TGZ(t, entries{"a": "held"}), testenv.TGZ(t, entries{"a": "other"}), testenv.TGZ(t, entries{"a": "third"})
+	imported(t, st, held, Options{Tag: "1.0.0"})
+	imported(t, st, other, Options{Tag: "1.0.0"}) // what was there is out of use
+	log := slog.New(atMessage{slog.DiscardHandler, "Persisting 2.0.0", func() {
+		imported(t, st, third, Options{Tag: "3.0.0"})
+		_, err := st.GC(false)
+		assert.NoError(t, err)
+	}})
+	imported(t, st, held, Options{Tag: "2.0.0", Logger: log})
+	assert.Equal(t, map[string]string{"a": "third"}, served(t, st))
+	assert.Empty(t, leftInStaging(t, st))
 }

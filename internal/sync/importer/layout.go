@@ -169,7 +169,7 @@ func (i *run) artifact(ctx context.Context, l *Layout, reference string) error {
 // unpackLayer stages a layer, or finds it staged for another tag.
 func (i *run) unpackLayer(ctx context.Context, l *Layout, layer ocispec.Descriptor) (*unpack.Tree, error) {
 	for _, s := range i.staged {
-		if s.Layer == layer.Digest && i.needs(s.tree) {
+		if s.Layer == layer.Digest {
 			return s.tree, nil
 		}
 	}

@@ -26,7 +26,7 @@ func (s *pass) contribute() {
 			contributes = append(contributes, store.Contribution{Tag: f.Reference, Manifest: f.lost.Manifest, Reason: "lost", Lost: true})
 		}
 	}
-	if len(contributes) > len(order) && (len(order) == 0 || s.serves()) {
+	if len(contributes) > len(order) && (len(order) == 0 || s.wouldLose(order)) {
 		// What stands in for it, or is pinned, is whole: a part of what is followed must
 		// not take its place because the registry, or the disk, has a bad moment.
 		return
@@ -43,14 +43,16 @@ func (s *pass) contribute() {
 	}
 }
 
-// serves says whether anything is served.
-func (s *pass) serves() bool {
+// wouldLose says whether something of this source is served that is no part of order.
+func (s *pass) wouldLose(order []store.Contribution) bool {
 	v := s.Store.Acquire()
 	if v == nil {
 		return false
 	}
-	v.Close()
-	return true
+	defer v.Close()
+	return slices.ContainsFunc(v.Releases(), func(r store.Release) bool {
+		return r.Source == s.Name && !slices.ContainsFunc(order, func(c store.Contribution) bool { return c.Tag == r.Tag && c.Manifest == r.Manifest })
+	})
 }
 
 // ranked is a follow in its place in the view.

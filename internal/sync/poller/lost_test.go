@@ -204,3 +204,33 @@ func TestAPinnedViewIsLostForGood(t *testing.T) {
 	r.sync()
 	r.serves(files{"f": "2"})
 }
+
+// What is served is a part already, as a tree of the only view was lost: a new release of
+// another tag need not wait for it.
+func TestANewReleaseBesideALostOne(t *testing.T) {
+	dir := t.TempDir()
+	open := func() *store.Store { return openKeeping(t, dir, 3) }
+	r := newRigOn(t, open(), newRegistry())
+	r.registry.push(t, "1.0.0", day(1), files{"low": "1"})
+	r.registry.push(t, "2.0.0", day(2), files{"top": "1"})
+	r.sync()
+	lost := treeOf(t, r.store, "2.0.0")
+	require.NoError(t, r.store.Close())
+	require.NoError(t, os.Remove(filepath.Join(lost, "index")))
+	r = newRigOn(t, open(), r.registry)
+	r.registry.push(t, "3.0.0", day(3), files{"new": "1"})
+	asked := 0
+	r.registry.failing(func(call string) error { // 3.0.0 is asked for first, and then 2.0.0
+		if call == "blob" {
+			if asked++; asked > 1 {
+				return unavailable
+			}
+		}
+		return nil
+	})
+	r.sync()
+	r.serves(files{"low": "1", "new": "1"})
+	r.registry.failing(nil)
+	r.sync()
+	r.serves(files{"low": "1", "new": "1", "top": "1"})
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -38,6 +39,7 @@ type Poller struct {
 	stumbled map[digest.Digest]bool
 
 	wake  chan struct{} // capacity 1: there are requests
+	begun atomic.Bool   // Run has begun, or never will
 	ended chan struct{} // closed when Run has ended
 
 	mu        sync.Mutex
@@ -78,8 +80,19 @@ func New(cfg Config) *Poller {
 // another source.
 func (c *Config) whose() string { return c.Name + " " + c.Repository }
 
+// Abandon ends a poller that another one replaces. Where Run has not begun it never will,
+// so that nobody waits for a sync in vain.
+func (p *Poller) Abandon() {
+	if !p.begun.Swap(true) {
+		close(p.ended)
+	}
+}
+
 // Run polls until ctx ends, once. The first sync begins at once.
 func (p *Poller) Run(ctx context.Context) {
+	if p.begun.Swap(true) {
+		return
+	}
 	defer close(p.ended)
 	var pace pace
 	for ctx.Err() == nil {

@@ -97,3 +97,13 @@ func TestTheLastSuccessOutlivesARestart(t *testing.T) {
 	r.sync()
 	assert.WithinDuration(t, last, r.poller.Status().LastSuccess, 0)
 }
+
+// Who waits for a sync of a poller that another one replaces is told.
+func TestAnAbandonedPollerKeepsNobodyWaiting(t *testing.T) {
+	r := newRig(t)
+	p := New(r.poller.Config)
+	p.Abandon()
+	_, err := p.Sync(t.Context(), Ask{})
+	assert.ErrorIs(t, err, ErrEnded)
+	p.Run(t.Context()) // returns at once
+}
