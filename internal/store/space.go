@@ -85,8 +85,7 @@ func (s *Store) MakeSpace(bytes, files int64) error {
 	if v, err := s.volume(); err != nil || plus(bytes, s.options().MinFree) > v.size || v.inodes >= 0 && files > v.allInodes {
 		return errors.Join(refusal, err)
 	}
-	s.removing.Lock() // what is being removed may be enough
-	s.removing.Unlock()
+	s.waitForRemovals() // they may be enough
 	refusal = s.CheckSpace(bytes, files)
 	for errors.Is(refusal, ErrNoSpace) {
 		removed, err := s.removeOldest()
@@ -98,6 +97,12 @@ func (s *Store) MakeSpace(bytes, files int64) error {
 		refusal = s.CheckSpace(bytes, files)
 	}
 	return refusal
+}
+
+// waitForRemovals returns when the files are gone that were being removed.
+func (s *Store) waitForRemovals() {
+	s.removing.Lock()
+	defer s.removing.Unlock()
 }
 
 // removeOldest removes the release that is out of use for the longest, nil if
