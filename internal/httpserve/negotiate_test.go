@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -95,6 +96,10 @@ func TestVariantIsItsOwnRepresentation(t *testing.T) {
 	s := openStore(t)
 	follow(t, s, hold(t, s, "1.0.0", tree{"small.yaml": strings.Repeat("key: value\n", 500), "large.yaml": large}))
 	r := start(t, s, withVariants(t, s))
+	// A date is told from a second after the swap on: not between two answers.
+	require.Eventually(t, func() bool {
+		return r.ask(t, r.client(t, 1), "HEAD", "/small.yaml").Header.Get("Last-Modified") != ""
+	}, 10*time.Second, 50*time.Millisecond)
 	for _, version := range []int{1, 2} {
 		client := r.client(t, version)
 		for _, path := range []string{"/small.yaml", "/large.yaml"} {
