@@ -26,7 +26,7 @@ func (s *pass) contribute() {
 			contributes = append(contributes, store.Contribution{Tag: f.Reference, Manifest: f.lost.Manifest, Reason: "lost", Lost: true})
 		}
 	}
-	if len(contributes) > len(order) && (len(order) == 0 || s.wouldLose(order)) {
+	if len(contributes) > len(order) && (len(order) == 0 || s.Store.Pinned() != nil || s.wouldLose(order)) {
 		// What stands in for it, or is pinned, is whole: a part of what is followed must
 		// not take its place because the registry, or the disk, has a bad moment.
 		return
