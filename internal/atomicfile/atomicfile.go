@@ -4,6 +4,7 @@ package atomicfile
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -33,14 +34,18 @@ func Write(path string, content io.Reader, mode fs.FileMode) (err error) {
 		_ = os.Remove(f.Name()) // the error before it says what is wrong
 		return err
 	}
-	return SyncFolder(folder)
+	return Sync(folder)
 }
 
-// SyncFolder makes the names in a folder durable.
-func SyncFolder(path string) error {
+// Sync flushes one file, or the names in a folder, to disk.
+func Sync(path string) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return err
 	}
-	return errors.Join(f.Sync(), f.Close())
+	defer f.Close()
+	if err := f.Sync(); err != nil {
+		return fmt.Errorf("flush %s to disk: %w", path, err)
+	}
+	return nil
 }

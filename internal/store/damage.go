@@ -128,8 +128,8 @@ func (s *Store) nameOf(layer digest.Digest) string {
 	return "tree " + layer.String()
 }
 
-// recordEvent adds an event, if it can be written: what it is about has happened anyway. To be
-// called under mu.
+// recordEvent adds an event, if it can be written: what it is about has happened anyway.
+// To be called under mu.
 func (s *Store) recordEvent(kind, format string, args ...any) {
 	next := s.state.Load().clone()
 	next.event(wall(), kind, "", format, args...)

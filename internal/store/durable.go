@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -62,7 +61,7 @@ func (f *flusher) flush() error {
 	group.SetLimit(16)
 	err := filepath.WalkDir(f.folder.Name(), func(path string, e fs.DirEntry, err error) error {
 		if err == nil && (e.Type().IsRegular() || e.IsDir()) {
-			group.Go(func() error { return syncPath(path) })
+			group.Go(func() error { return atomicfile.Sync(path) })
 		}
 		return err
 	})
@@ -85,20 +84,10 @@ func readRegular(path string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return io.ReadAll(f)
-}
-
-// syncPath flushes one file or folder.
-func syncPath(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	if err := f.Sync(); err != nil {
-		return fmt.Errorf("flush %s to disk: %w", path, err)
-	}
-	return nil
+	var data bytes.Buffer
+	data.Grow(int(info.Size()) + bytes.MinRead) // an index is large, and would be copied as it grows
+	_, err = data.ReadFrom(f)
+	return data.Bytes(), err
 }
 
 // makeFolder makes a folder and those above it, each durable in the one above:
@@ -117,7 +106,7 @@ func makeFolder(path string) error {
 		return err
 	}
 	// One that may be written but not read cannot be flushed by this uid.
-	if err := syncPath(parent); !errors.Is(err, fs.ErrPermission) {
+	if err := atomicfile.Sync(parent); !errors.Is(err, fs.ErrPermission) {
 		return err
 	}
 	return nil
@@ -143,19 +132,20 @@ func (s *Store) writeFileDurably(path, previous string, data []byte) error {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
 	if previous != "" {
-		if err := keepAs(path, previous); err != nil {
+		if err := s.keepAs(path, previous); err != nil {
 			return fmt.Errorf("keep the last %s: %w", path, err)
 		}
 	}
 	if err := os.Rename(temp.Name(), path); err != nil {
 		return err
 	}
-	return syncPath(filepath.Dir(path))
+	return atomicfile.Sync(filepath.Dir(path))
 }
 
 // keepAs gives a file a second name, replacing what had it, without a moment
-// in which neither is there. On a full volume what was previous stays.
-func keepAs(path, previous string) error {
+// in which neither is there; where there are no hard links, it copies it. On a full
+// volume what was previous stays.
+func (s *Store) keepAs(path, previous string) error {
 	temp := previous + ".new"
 	os.Remove(temp)
 	err := os.Link(path, temp)
@@ -163,25 +153,18 @@ func keepAs(path, previous string) error {
 	case err == nil:
 		return os.Rename(temp, previous)
 	case cannotLink(err):
-		return copyAs(path, previous)
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
+		err = s.copyAs(path, previous)
+	}
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(spaceError(err), ErrNoSpace) {
 		return nil // tmpfs counts a second name as an inode: better one state than no rollback
 	}
 	return err
 }
 
-// copyAs is keepAs for a file system that has no hard links.
-func copyAs(path, previous string) error {
+func (s *Store) copyAs(path, previous string) error {
 	data, err := readRegular(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
 	if err != nil {
 		return err
 	}
-	err = atomicfile.Write(previous, bytes.NewReader(data), 0o600)
-	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
-		return nil
-	}
-	return err
+	return s.writeFileDurably(previous, "", data)
 }

@@ -29,7 +29,7 @@ func (s *Store) Add(releases ...Release) error {
 	}
 	if next.View == nil {
 		// Somebody waits for the first view. What following it will write is enough: until
-		// then a start keeps the trees, whose they may be (Store.awaited).
+		// then a start keeps the trees, whose they may be (Store.blank).
 		s.state.Store(next)
 	} else if err := s.save(next); err != nil {
 		return err
@@ -94,9 +94,6 @@ func (s *Store) follow(source string, order []Contribution) (swapped bool, err e
 			s.unclaimAll(source)
 		}
 	}()
-	if len(order) > 0 {
-		delete(s.awaited, source)
-	}
 	next := s.state.Load().clone()
 	// What somebody has forgotten since the sync made up its mind stays forgotten.
 	order = slices.DeleteFunc(slices.Clone(order), func(c Contribution) bool { return slices.Contains(next.Forgotten, c.Manifest) })
@@ -105,16 +102,17 @@ func (s *Store) follow(source string, order []Contribution) (swapped bool, err e
 			return false, fmt.Errorf("follow %s (%s): %w", c.Tag, c.Manifest, ErrNotHeld)
 		}
 	}
-	if !slices.Equal(next.Following[source], order) {
+	switch {
+	case !slices.Equal(next.Following[source], order):
 		if next.Following == nil {
 			next.Following = make(map[string][]Contribution)
 		}
 		next.Following[source] = order
-	} else if next.Pin != nil && s.current.Load() != nil {
+	case next.Pin == nil && s.servesDesired(next):
+		return false, nil
+	case next.Pin != nil && s.current.Load() != nil:
 		swapped, _ = s.servePinned() // if it can be had again; the next sync tries again, too
 		return swapped, nil
-	} else if s.servesDesired(next) {
-		return false, nil
 	}
 	if next.Pin != nil {
 		return s.followPinned(next)
@@ -133,25 +131,40 @@ func (s *Store) followPinned(next *state) (swapped bool, err error) {
 	if !errors.Is(err, ErrNotHeld) || s.current.Load() != nil {
 		return swapped, nil // what is followed is noted; the next sync tries again
 	}
-	v, err := s.buildView(s.desired(next))
-	if err != nil || len(v.releases) == 0 {
+	v, err := s.standIn(next)
+	if v == nil {
 		return false, err
 	}
-	s.log.Warn("The pinned view is lost; what is followed stands in for it", "pinned", next.Pin.View, "serving", v.id)
+	s.log.Warn("The pinned view is lost; what can be read of what is followed stands in for it", "pinned", next.Pin.View, "serving", v.id)
 	v.date(time.Time{}, nil)
 	s.replace(nil, v)
 	return true, nil
 }
 
-// desired is the view that following leads to: what each source contributes,
-// the first source on top, imports below them all. An import whose tree is lost is left
-// out: no sync brings it, and all others would wait for it.
+// standIn returns a view of what can be read of what is followed, for where no view that
+// was to be served is whole; nil where there is none.
+func (s *Store) standIn(st *state) (*View, error) {
+	keys := s.readable(st, s.desired(st))
+	if len(keys) == 0 {
+		return nil, nil
+	}
+	return s.buildView(keys)
+}
+
+// desired is the view that following leads to: what is followed, but for imports whose
+// trees are lost. No sync brings them, and all others would wait for them.
 func (s *Store) desired(st *state) []ReleaseKey {
+	return slices.DeleteFunc(s.followed(st), func(k ReleaseKey) bool {
+		return k.Source == ImportSource && !s.canRead(st.release(k).Layer)
+	})
+}
+
+// followed is what each source contributes, the first source on top, imports below them
+// all. It looks at the state alone.
+func (s *Store) followed(st *state) []ReleaseKey {
 	var keys []ReleaseKey
 	for _, r := range s.arrange(st.contributed) {
-		if r.Source != ImportSource || s.canRead(r.Layer) {
-			keys = append(keys, r.Key())
-		}
+		keys = append(keys, r.Key())
 	}
 	return keys
 }
@@ -199,11 +212,10 @@ func (s *state) contributed(source string) []Release {
 	return releases
 }
 
+// servesDesired says whether the served view is the one that following leads to, where
+// nothing is pinned.
 func (s *Store) servesDesired(st *state) bool {
 	v := s.current.Load()
-	if st.Pin != nil {
-		return v != nil
-	}
 	want := s.desired(st)
 	if v == nil {
 		return len(want) == 0

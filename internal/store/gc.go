@@ -146,7 +146,7 @@ func (s *Store) unnamed(st *state, dryRun bool) ([]digest.Digest, error) {
 	if err != nil {
 		return nil, err
 	}
-	awaiting := slices.ContainsFunc(s.options().Sources, func(source string) bool { return s.awaited[source] })
+	awaiting := s.blank && slices.ContainsFunc(s.options().Sources, func(source string) bool { return len(s.state.Load().Following[source]) == 0 })
 	var out []digest.Digest
 	now := time.Now()
 	for _, layer := range layers {
@@ -192,7 +192,7 @@ func (s *Store) newAside() string {
 // inUse are the releases that are followed, pin or no pin, lost or not, in the served
 // view, or in the one that should be served.
 func (s *Store) inUse(st *state, served *View) map[ReleaseKey]bool {
-	keys := s.desired(st)
+	keys := s.followed(st)
 	for _, source := range s.options().Sources {
 		for _, c := range st.Following[source] {
 			if c.Lost {

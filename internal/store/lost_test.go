@@ -286,3 +286,24 @@ func TestAPartIsServedInPlaceOfNothing(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, content{"f": "1", "g": "2"}, served(t, s))
 }
+
+// The same where the pinned view is lost: what can be read of what is followed stands in
+// for it, though a part of that is lost, too.
+func TestAPartStandsInForAPin(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir)
+	pinned, low := content{"f": "1"}, content{"g": "low"}
+	follow(t, s, hold(t, s, "1.0.0", pinned))
+	require.NoError(t, holdVersion(s, "1.0.0"))
+	c := hold(t, s, "0.9.0", low)
+	follow(t, s, c)
+	require.NoError(t, s.Close())
+	for _, lost := range []content{pinned, low} {
+		require.NoError(t, os.Remove(filepath.Join(treeFolder(dir, layerFor(lost)), "index")))
+	}
+	s = openStore(t, dir)
+	require.Nil(t, s.Acquire())
+	follow(t, s, hold(t, s, "2.0.0", content{"f": "2"}), c)
+	assert.Equal(t, content{"f": "2"}, served(t, s))
+	assert.NotNil(t, s.Pinned())
+}

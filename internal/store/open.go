@@ -90,11 +90,9 @@ func (s *Store) recover() error {
 			}
 		}
 	}
-	if layers, err := layersOnDisk(s.dir); len(st.Releases) == 0 && (err != nil || len(layers) > 0) {
-		s.awaited = make(map[string]bool)
-		for _, source := range s.options().Sources {
-			s.awaited[source] = true
-		}
+	if len(st.Releases) == 0 {
+		layers, err := layersOnDisk(s.dir)
+		s.blank = err != nil || len(layers) > 0
 	}
 	s.empty(leftovers)
 	return s.markStart()
@@ -194,12 +192,10 @@ func (s *Store) loadView(st *state) {
 		s.current.Store(v)
 		return
 	}
-	if keys := s.readable(st, s.desired(st)); len(keys) > 0 {
-		if v, err := s.buildView(keys); err == nil {
-			s.log.Error("no held view is whole; serving what can be read of what is followed until the damage is repaired", "view", v.id)
-			s.current.Store(v)
-			return
-		}
+	if v, _ := s.standIn(st); v != nil {
+		s.log.Error("no held view is whole; serving what can be read of what is followed until the damage is repaired", "view", v.id)
+		s.current.Store(v)
+		return
 	}
 	s.log.Error("no held view is whole; the next sync must bring one")
 }

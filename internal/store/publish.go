@@ -11,6 +11,8 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sys/unix"
+
+	"github.com/specman/specman/internal/atomicfile"
 )
 
 // publish gives a complete, durable folder of staging its final name. Where a
@@ -105,7 +107,7 @@ var exchange = func(a, b string) error {
 // cut could take away, nor may what had its name be removed.
 func (s *Store) flushNames() error {
 	s.unflushed = true
-	if err := syncPath(filepath.Join(s.dir, treesFolder)); err != nil {
+	if err := atomicfile.Sync(filepath.Join(s.dir, treesFolder)); err != nil {
 		return spaceError(err)
 	}
 	s.unflushed = false

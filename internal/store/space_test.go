@@ -2,9 +2,9 @@ package store
 
 import (
 	"fmt"
+	"io/fs"
 	"math"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -14,6 +14,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
+
+	"github.com/specman/specman/internal/testenv"
 )
 
 // smallVolume mounts a file system of its own for a store.
@@ -193,16 +195,7 @@ func TestNoInodesAreMadeForTheImpossible(t *testing.T) {
 
 // To roll back works on a full volume that knows no fallocate, too.
 func TestRollbackOnAFullVolumeWithoutFallocate(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("only root can mount a volume of a given size")
-	}
-	image, dir := filepath.Join(t.TempDir(), "image"), t.TempDir()
-	require.NoError(t, os.WriteFile(image, nil, 0o600))
-	require.NoError(t, os.Truncate(image, 16<<20))
-	if out, err := exec.Command("sh", "-c", "mkfs.ext2 -q -m 0 -I 256 "+image+" && mount -o loop "+image+" "+dir).CombinedOutput(); err != nil {
-		t.Skipf("no ext2 on a loop device: %s", out)
-	}
-	t.Cleanup(func() { assert.NoError(t, exec.Command("umount", dir).Run()) })
+	dir := testenv.LoopVolume(t, 16<<20, "mkfs.ext2", "-q", "-m", "0", "-I", "256")
 	s := openStore(t, dir)
 	follow(t, s, hold(t, s, "0.0.0", content{"f": "1"}))
 	follow(t, s, hold(t, s, "0.0.0", content{"f": "2"}))
@@ -214,12 +207,13 @@ func TestRollbackOnAFullVolumeWithoutFallocate(t *testing.T) {
 
 func TestTheStateBeforeIsKeptWithoutLinks(t *testing.T) {
 	dir := t.TempDir()
+	s := openStore(t, dir)
 	state, previous := filepath.Join(dir, "state.json"), filepath.Join(dir, "state.previous.json")
-	require.NoError(t, copyAs(state, previous), "there is none yet")
+	assert.ErrorIs(t, s.copyAs(state, previous), fs.ErrNotExist, "there is none yet")
 	assert.NoFileExists(t, previous)
 	for _, text := range []string{"one", "two"} {
 		require.NoError(t, os.WriteFile(state, []byte(text), 0o600))
-		require.NoError(t, copyAs(state, previous))
+		require.NoError(t, s.copyAs(state, previous))
 		data, err := os.ReadFile(previous)
 		require.NoError(t, err)
 		assert.Equal(t, text, string(data))

@@ -63,9 +63,9 @@ type Store struct {
 	removing sync.RWMutex
 	onSwap   []func(*View)
 	orphans  map[digest.Digest]time.Time // trees that no release names, and since when that is known
-	// awaited are sources that have brought nothing since a start that knew of no release.
-	// The trees that are there may be theirs: none is removed before.
-	awaited   map[string]bool
+	// blank is of a start that found trees and knew of no release: they may be those of any
+	// source that has brought nothing since.
+	blank     bool
 	succeeded map[string]time.Time         // of sources: when a sync last ended well
 	claimed   map[ReleaseKey]digest.Digest // layers of what a sync has got or found, until its source's next Follow
 	changed   chan struct{}                // capacity 1: something for Housekeep to do

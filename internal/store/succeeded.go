@@ -5,8 +5,9 @@ import (
 	"time"
 )
 
-// NoteSuccess notes that a sync of a source, by whatever name, has ended well. An idle poll is to write
-// nothing: it is kept with the next change of the state, and by KeepSuccesses.
+// NoteSuccess notes that a sync of a source, by whatever name, has ended well. An idle
+// poll is to write nothing: it is kept with the next change of the state, and by
+// KeepSuccesses.
 func (s *Store) NoteSuccess(source string, at time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

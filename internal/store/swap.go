@@ -51,8 +51,10 @@ func (s *Store) serve(next *state, keys []ReleaseKey) (swapped bool, err error) 
 		s.demote(next, old)
 		return false, s.save(next)
 	}
-	if part := s.readable(next, keys); old == nil && len(part) > 0 {
-		keys = part // better than nothing, until the rest is had again
+	if old == nil {
+		if part := s.readable(next, keys); len(part) > 0 {
+			keys = part // better than nothing, until the rest is had again
+		}
 	}
 	v, err := s.buildView(keys)
 	if err != nil {

@@ -143,7 +143,7 @@ func (c *versionViews) drop() {
 // named finds the release that a tag, or a manifest digest, names: of what is followed
 // the one nearest the top, else of what is served, else the one that was fetched last.
 func (s *Store) named(st *state, version string) *Release {
-	keys := s.desired(st)
+	keys := s.followed(st)
 	if st.View != nil {
 		keys = append(keys, st.View.Releases...)
 	}

@@ -12,6 +12,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
+
+	"github.com/specman/specman/internal/testenv"
 )
 
 // bulky is a tree that takes 2 MiB on disk, and next to nothing as an archive: no
@@ -45,22 +47,11 @@ func fill(t *testing.T, dir string, leave int64) (filler string) {
 // ext4 mounts a small ext4 from a file.
 func ext4(t *testing.T) string {
 	t.Helper()
-	if _, err := os.Stat("/dev/loop-control"); err != nil {
-		t.Skipf("this machine has no loop devices: %v", err)
-	}
 	if _, err := exec.LookPath("mkfs.ext4"); err != nil {
 		out, err := exec.Command("../deps.sh", "e2fsprogs").CombinedOutput()
 		require.NoError(t, err, "%s", out)
 	}
-	image, dir := filepath.Join(t.TempDir(), "image"), t.TempDir()
-	require.NoError(t, os.WriteFile(image, nil, 0o600))
-	require.NoError(t, os.Truncate(image, 24<<20))
-	for _, args := range [][]string{{"mkfs.ext4", "-q", "-m", "0", image}, {"mount", "-o", "loop", image, dir}} {
-		out, err := exec.Command(args[0], args[1:]...).CombinedOutput()
-		require.NoError(t, err, "%s", out)
-	}
-	t.Cleanup(func() { assert.NoError(t, unix.Unmount(dir, 0)) })
-	return dir
+	return testenv.LoopVolume(t, 24<<20, "mkfs.ext4", "-q", "-m", "0")
 }
 
 func asRoot(t *testing.T) {

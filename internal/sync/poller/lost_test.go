@@ -37,24 +37,28 @@ func treeOf(t *testing.T, s *store.Store, tag string) string {
 	return filepath.Join(s.Dir(), "trees", "sha256-"+last.Layer.Encoded())
 }
 
+// restartWithout closes the store of a rig, loses the index of a tag's tree, and opens it
+// again with the same registry.
+func (r *rig) restartWithout(tag string, keep int) *rig {
+	r.Helper()
+	dir, lost := r.store.Dir(), treeOf(r.T, r.store, tag)
+	require.NoError(r, r.store.Close())
+	require.NoError(r, os.Remove(filepath.Join(lost, "index")))
+	return newRigOn(r.T, openKeeping(r.T, dir, keep), r.registry)
+}
+
 // An older view stands in for one of whose trees the upper is lost. While that may come
 // back, no part of the newer view takes the place of the whole older one; once it is
 // known not to, what is left is followed.
 func TestAPartDoesNotTakeThePlaceOfAWhole(t *testing.T) {
-	dir := t.TempDir()
-	open := func() *store.Store { return openKeeping(t, dir, 3) }
-	r := newRigOn(t, open(), newRegistry())
+	r := newRigOn(t, openKeeping(t, t.TempDir(), 3), newRegistry())
 	r.registry.push(t, "1.0.0", day(1), files{"low": "1"})
 	r.registry.push(t, "2.0.0", day(2), files{"top": "1"})
 	r.sync()
 	r.registry.push(t, "2.0.0", day(3), files{"top": "2"})
 	r.sync()
 	r.serves(files{"low": "1", "top": "2"})
-	lost := treeOf(t, r.store, "2.0.0")
-	require.NoError(t, r.store.Close())
-	require.NoError(t, os.Remove(filepath.Join(lost, "index")))
-
-	r = newRigOn(t, open(), r.registry)
+	r = r.restartWithout("2.0.0", 3)
 	older := files{"low": "1", "top": "1"}
 	r.serves(older)
 	for name, fault := range map[string]func(string) error{
@@ -119,9 +123,7 @@ func TestWhatWasLostIsServedAgain(t *testing.T) {
 	for name, spoil := range bad {
 		for _, beside := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, another beside it: %t", name, beside), func(t *testing.T) {
-				dir := t.TempDir()
-				open := func() *store.Store { return openKeeping(t, dir, 3) }
-				r := newRigOn(t, open(), newRegistry())
+				r := newRigOn(t, openKeeping(t, t.TempDir(), 3), newRegistry())
 				all := files{"top": "2"}
 				if beside {
 					r.registry.push(t, "1.0.0", day(1), files{"low": "1"})
@@ -132,11 +134,7 @@ func TestWhatWasLostIsServedAgain(t *testing.T) {
 				spoil(r)
 				r.sync()
 				r.serves(all)
-				lost := treeOf(t, r.store, "2.0.0")
-				require.NoError(t, r.store.Close())
-				require.NoError(t, os.Remove(filepath.Join(lost, "index")))
-
-				r = newRigOn(t, open(), r.registry)
+				r = r.restartWithout("2.0.0", 3)
 				r.registry.failing(func(call string) error { return map[string]error{"blob": unavailable}[call] })
 				r.sync()
 				r.sync()
@@ -144,7 +142,7 @@ func TestWhatWasLostIsServedAgain(t *testing.T) {
 					r.serves(files{"low": "1"})
 				}
 				require.NoError(t, r.store.Close()) // that it was contributed outlives a restart
-				r = newRigOn(t, open(), r.registry)
+				r = newRigOn(t, openKeeping(t, r.store.Dir(), 3), r.registry)
 				r.registry.failing(nil)
 				r.sync()
 				r.serves(all)
@@ -155,19 +153,13 @@ func TestWhatWasLostIsServedAgain(t *testing.T) {
 
 // While one lost tree is not to be had, what other tags bring is not held for ever.
 func TestWhatASyncDidNotFollowIsNotHeldForEver(t *testing.T) {
-	dir := t.TempDir()
-	open := func() *store.Store { return openKeeping(t, dir, 1) }
-	r := newRigOn(t, open(), newRegistry())
+	r := newRigOn(t, openKeeping(t, t.TempDir(), 1), newRegistry())
 	r.registry.push(t, "1.0.0", day(1), files{"low": "1"})
 	r.registry.push(t, "2.0.0", day(2), files{"top": "1"})
 	r.sync()
 	r.registry.push(t, "1.0.0", day(3), files{"low": "2"})
 	r.sync()
-	lost := treeOf(t, r.store, "1.0.0")
-	require.NoError(t, r.store.Close())
-	require.NoError(t, os.Remove(filepath.Join(lost, "index")))
-
-	r = newRigOn(t, open(), r.registry)
+	r = r.restartWithout("1.0.0", 1)
 	blobs := 0
 	r.registry.failing(func(call string) error { // the layer that was lost, which lies below
 		if call == "blob" {
@@ -189,18 +181,13 @@ func TestWhatASyncDidNotFollowIsNotHeldForEver(t *testing.T) {
 
 // The pinned view is lost for good: what is followed is served, and not nothing.
 func TestAPinnedViewIsLostForGood(t *testing.T) {
-	dir := t.TempDir()
-	open := func() *store.Store { return openKeeping(t, dir, 3) }
-	r := newRigOn(t, open(), newRegistry())
+	r := newRigOn(t, openKeeping(t, t.TempDir(), 3), newRegistry())
 	r.registry.push(t, "1.0.0", day(1), files{"f": "1"})
 	r.sync()
 	require.NoError(t, r.store.Pin(*r.store.Served(), "pin", "test"))
-	lost := treeOf(t, r.store, "1.0.0")
-	require.NoError(t, r.store.Close())
-	require.NoError(t, os.Remove(filepath.Join(lost, "index")))
+	r = r.restartWithout("1.0.0", 3)
 	clear(r.registry.blobs)
 	r.registry.push(t, "2.0.0", day(2), files{"f": "2"})
-	r = newRigOn(t, open(), r.registry)
 	r.sync()
 	r.serves(files{"f": "2"})
 }
@@ -208,16 +195,11 @@ func TestAPinnedViewIsLostForGood(t *testing.T) {
 // What is served is a part already, as a tree of the only view was lost: a new release of
 // another tag need not wait for it.
 func TestANewReleaseBesideALostOne(t *testing.T) {
-	dir := t.TempDir()
-	open := func() *store.Store { return openKeeping(t, dir, 3) }
-	r := newRigOn(t, open(), newRegistry())
+	r := newRigOn(t, openKeeping(t, t.TempDir(), 3), newRegistry())
 	r.registry.push(t, "1.0.0", day(1), files{"low": "1"})
 	r.registry.push(t, "2.0.0", day(2), files{"top": "1"})
 	r.sync()
-	lost := treeOf(t, r.store, "2.0.0")
-	require.NoError(t, r.store.Close())
-	require.NoError(t, os.Remove(filepath.Join(lost, "index")))
-	r = newRigOn(t, open(), r.registry)
+	r = r.restartWithout("2.0.0", 3)
 	r.registry.push(t, "3.0.0", day(3), files{"new": "1"})
 	asked := 0
 	r.registry.failing(func(call string) error { // 3.0.0 is asked for first, and then 2.0.0

@@ -5,7 +5,6 @@ import (
 	"maps"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -16,15 +15,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/specman/specman/internal/store"
+	"github.com/specman/specman/internal/testenv"
 )
 
 // A volume that is full before a tree is on it tells how much the tree needs: no
 // registry does. Older releases make room for it in the same sync, and where they cannot,
 // no later sync downloads it again to find that out.
 func TestASyncThatFillsTheVolume(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("only root can mount a volume of a given size")
-	}
 	noise := func(n int) string { // does not compress
 		b := make([]byte, 3<<20)
 		rand.NewChaCha8([32]byte{byte(n)}).Read(b)
@@ -50,13 +47,8 @@ func TestASyncThatFillsTheVolume(t *testing.T) {
 		}(), "300 inodes needed, but "},
 	} {
 		t.Run(name, func(t *testing.T) {
-			dir := t.TempDir()
-			require.NoError(t, syscall.Mount("tmpfs", dir, "tmpfs", 0, row.volume))
-			t.Cleanup(func() { assert.NoError(t, syscall.Unmount(dir, syscall.MNT_DETACH)) })
-			s, err := store.Open(t.Context(), store.Options{Dir: dir, Keep: 5, MinFree: 1 << 20})
-			require.NoError(t, err)
-			t.Cleanup(func() { s.Close() })
-			r := newRigOn(t, s, newRegistry(), func(c *Config) { c.Select = selectors(t, "0.0.0") })
+			r, dir := onVolume(t, row.volume)
+			s := r.store
 			for n := range 4 {
 				content := files{"n": noise(n)}
 				if name == "inodes" {
@@ -161,16 +153,7 @@ func TestOlderReleasesMakeRoomForWhatIsNew(t *testing.T) {
 // A release that shares most of its files needs few inodes: none that could be gone back
 // to is removed for as many as it has names.
 func TestSharedFilesNeedNoInodes(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("only root can mount a volume of a given size")
-	}
-	image, dir := filepath.Join(t.TempDir(), "image"), t.TempDir()
-	require.NoError(t, os.WriteFile(image, nil, 0o600))
-	require.NoError(t, os.Truncate(image, 64<<20))
-	if out, err := exec.Command("sh", "-c", "mkfs.ext4 -q -N 400 "+image+" && mount -o loop "+image+" "+dir).CombinedOutput(); err != nil {
-		t.Skipf("no ext4 on a loop device: %s", out)
-	}
-	t.Cleanup(func() { assert.NoError(t, exec.Command("umount", dir).Run()) })
+	dir := testenv.LoopVolume(t, 64<<20, "mkfs.ext4", "-q", "-N", "400")
 	s, err := store.Open(t.Context(), store.Options{Dir: dir, Keep: 5, MinFree: 1 << 20})
 	require.NoError(t, err)
 	r := newRigOn(t, s, newRegistry(), func(c *Config) { c.Select = selectors(t, "0.0.0") })
