@@ -21,7 +21,8 @@ type answer struct {
 	request *http.Request
 	status  int
 	sent    int64
-	failed  bool // a Write did: of what it was given, some may still be read
+	failed  bool  // a Write did: of what it was given, some may still be read
+	unread  error // of reading what was to be sent; the answer was broken off
 	progress
 	// values are where set puts them: a slice for each would be garbage of its own.
 	values [8]string
@@ -79,7 +80,7 @@ func (a *answer) Write(p []byte) (n int, err error) {
 }
 
 // ReadFrom sends what r has, in blocks from a pool. If r fails, the answer is
-// broken off so that nobody takes it for whole.
+// broken off so that nobody takes it for whole, and unread says why.
 func (a *answer) ReadFrom(r io.Reader) (sent int64, err error) {
 	pool := &blocks
 	if a.request.ProtoMajor == 2 {
@@ -105,6 +106,7 @@ func (a *answer) ReadFrom(r io.Reader) (sent int64, err error) {
 		case io.EOF:
 			return sent, nil
 		default:
+			a.unread = readErr
 			panic(http.ErrAbortHandler)
 		}
 	}

@@ -3,6 +3,7 @@ package httpserve
 import (
 	"crypto/sha256"
 	"errors"
+	"io"
 	"os"
 
 	"github.com/specman/specman/internal/store"
@@ -15,6 +16,23 @@ type content struct {
 	buffer *buffer // where the body is, if it is one of the pool
 	file   *os.File
 	sum    [sha256.Size]byte // of the bytes
+}
+
+// reader reads the open file of a large body, which has size bytes.
+func (c *content) reader(size int64) io.ReadSeeker {
+	return io.NewSectionReader(wholeFile{c.file}, 0, size)
+}
+
+// wholeFile is a file of which nothing is read that it should not have: its end is a
+// fault like any other.
+type wholeFile struct{ io.ReaderAt }
+
+func (f wholeFile) ReadAt(p []byte, offset int64) (int, error) {
+	n, err := f.ReaderAt.ReadAt(p, offset)
+	if err == io.EOF {
+		err = io.ErrUnexpectedEOF
+	}
+	return n, err
 }
 
 // close ends the use of the content; unsent where a Write of it failed.

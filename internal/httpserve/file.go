@@ -44,7 +44,12 @@ func (s *Server) serveFile(a *answer, r *http.Request, at place, name string, en
 			s.cannotRead(a, name, entry, err)
 			return
 		}
-		defer func() { content.close(a.failed) }()
+		defer func() {
+			content.close(a.failed)
+			if a.unread != nil {
+				s.brokenOff(at.view, name, entry, form, a.unread)
+			}
+		}()
 		h["Content-Type"] = media.header
 		h["Accept-Ranges"] = acceptRanges
 		if form.coding != variant.Identity {
@@ -56,7 +61,7 @@ func (s *Server) serveFile(a *answer, r *http.Request, at place, name string, en
 		}
 		a.describe(h, &content.sum, form.size, modified)
 		if isPlain {
-			a.sendWhole(&content)
+			a.sendWhole(&content, form.size)
 		} else {
 			a.sendAsked(&content, modified, form.size)
 		}
@@ -89,6 +94,17 @@ func (s *Server) cannotRead(a *answer, name string, entry store.Entry, err error
 	a.problem(http.StatusServiceUnavailable, detail)
 }
 
+// brokenOff is for a large file that could be opened, and not be read to its end: the
+// client has a part of it by then. The next one shall not get as far.
+func (s *Server) brokenOff(view *store.View, name string, entry store.Entry, form form, err error) {
+	s.faults.report(name, entry, err)
+	if form.coding != variant.Identity {
+		s.opts.Variants.Forget(entry.Sum, form.coding, err)
+		return
+	}
+	s.opts.OnDamage(view, entry)
+}
+
 // describe sets the headers that are written anew for each answer, from one
 // piece of text.
 func (a *answer) describe(h http.Header, sum *[sha256.Size]byte, size int64, modified time.Time) {
@@ -110,7 +126,7 @@ func (a *answer) describe(h http.Header, sum *[sha256.Size]byte, size int64, mod
 
 // sendWhole is the short way: one Write with its Content-Length for a small
 // body, blocks for a large one.
-func (a *answer) sendWhole(c *content) {
+func (a *answer) sendWhole(c *content, size int64) {
 	a.WriteHeader(http.StatusOK)
 	if a.request.Method == http.MethodHead {
 		return
@@ -119,7 +135,7 @@ func (a *answer) sendWhole(c *content) {
 		_, _ = a.Write(c.body) // the client is gone: nobody is left to be told
 		return
 	}
-	_, _ = a.ReadFrom(c.file)
+	_, _ = a.ReadFrom(c.reader(size))
 }
 
 // sendAsked lets http.ServeContent decide on ranges and conditions. It wants
@@ -137,8 +153,10 @@ func (a *answer) sendAsked(c *content, modified time.Time, size int64) {
 		h["Content-Range"] = []string{"bytes */" + strconv.FormatInt(size, 10)}
 		a.problem(status, "the file has "+strconv.FormatInt(size, 10)+" bytes, and none of those in the range that was asked for")
 	}
-	var from io.ReadSeeker = c.file
-	if c.file == nil {
+	var from io.ReadSeeker
+	if c.file != nil {
+		from = c.reader(size)
+	} else {
 		from = bytes.NewReader(c.body)
 	}
 	http.ServeContent(a, a.request, "", modified, from)

@@ -195,7 +195,7 @@ func TestNoInodesAreMadeForTheImpossible(t *testing.T) {
 
 // To roll back works on a full volume that knows no fallocate, too.
 func TestRollbackOnAFullVolumeWithoutFallocate(t *testing.T) {
-	dir := testenv.LoopVolume(t, 16<<20, "mkfs.ext2", "-q", "-m", "0", "-I", "256")
+	dir, _ := testenv.LoopVolume(t, 16<<20, "mkfs.ext2", "-q", "-m", "0", "-I", "256")
 	s := openStore(t, dir)
 	follow(t, s, hold(t, s, "0.0.0", content{"f": "1"}))
 	follow(t, s, hold(t, s, "0.0.0", content{"f": "2"}))

@@ -11,9 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// LoopVolume mounts a file system of size bytes from a file, made by mkfs with its
-// arguments, until the test ends. The test is skipped where nobody may do that.
-func LoopVolume(t *testing.T, size int64, mkfs ...string) string {
+// LoopVolume mounts a file system of size bytes from an image, made by mkfs with its
+// arguments, on dir until the test ends. The test is skipped where nobody may do that.
+func LoopVolume(t *testing.T, size int64, mkfs ...string) (dir, image string) {
 	t.Helper()
 	if os.Getuid() != 0 {
 		t.Skip("only root can mount volumes")
@@ -21,7 +21,7 @@ func LoopVolume(t *testing.T, size int64, mkfs ...string) string {
 	if _, err := os.Stat("/dev/loop-control"); err != nil {
 		t.Skipf("this machine has no loop devices: %v", err)
 	}
-	image, dir := filepath.Join(t.TempDir(), "image"), t.TempDir()
+	image, dir = filepath.Join(t.TempDir(), "image"), t.TempDir()
 	require.NoError(t, os.WriteFile(image, nil, 0o600))
 	require.NoError(t, os.Truncate(image, size))
 	for _, args := range [][]string{append(mkfs[:len(mkfs):len(mkfs)], image), {"mount", "-o", "loop", image, dir}} {
@@ -29,5 +29,5 @@ func LoopVolume(t *testing.T, size int64, mkfs ...string) string {
 		require.NoError(t, err, "%s", out)
 	}
 	t.Cleanup(func() { assert.NoError(t, unix.Unmount(dir, 0)) })
-	return dir
+	return dir, image
 }

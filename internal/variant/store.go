@@ -169,6 +169,12 @@ func (s *Store) Open(sum [sha256.Size]byte, c Coding) (file *os.File, bodySum [s
 	return file, bodySum, nil
 }
 
+// Forget has a variant made anew of which Open gave a file that could not be read to
+// its end.
+func (s *Store) Forget(sum [sha256.Size]byte, c Coding, cause error) {
+	_ = s.forget(sum, s.file(sum, c), cause) // it is the cause, for who was to be given the variant
+}
+
 func (s *Store) find(sum [sha256.Size]byte, c Coding) (file *os.File, want Variant, state filestate.State, err error) {
 	set, ok := s.Find(sum)
 	want, has := set.Get(c)

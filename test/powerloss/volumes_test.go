@@ -51,7 +51,8 @@ func ext4(t *testing.T) string {
 		out, err := exec.Command("../deps.sh", "e2fsprogs").CombinedOutput()
 		require.NoError(t, err, "%s", out)
 	}
-	return testenv.LoopVolume(t, 24<<20, "mkfs.ext4", "-q", "-m", "0")
+	dir, _ := testenv.LoopVolume(t, 24<<20, "mkfs.ext4", "-q", "-m", "0")
+	return dir
 }
 
 func asRoot(t *testing.T) {

@@ -153,7 +153,7 @@ func TestOlderReleasesMakeRoomForWhatIsNew(t *testing.T) {
 // A release that shares most of its files needs few inodes: none that could be gone back
 // to is removed for as many as it has names.
 func TestSharedFilesNeedNoInodes(t *testing.T) {
-	dir := testenv.LoopVolume(t, 64<<20, "mkfs.ext4", "-q", "-N", "400")
+	dir, _ := testenv.LoopVolume(t, 64<<20, "mkfs.ext4", "-q", "-N", "400")
 	s, err := store.Open(t.Context(), store.Options{Dir: dir, Keep: 5, MinFree: 1 << 20})
 	require.NoError(t, err)
 	r := newRigOn(t, s, newRegistry(), func(c *Config) { c.Select = selectors(t, "0.0.0") })
