@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"iter"
 	"os"
 	"path"
@@ -153,6 +154,18 @@ func (v *View) Open(e Entry) (*os.File, error) {
 		}
 	}
 	return f, err
+}
+
+// OpenOwn opens a file of a release of the view, by the release's place in Releases,
+// whether what lies above lets it be seen or not. The error wraps [fs.ErrNotExist] where
+// the release has no such file.
+func (v *View) OpenOwn(release int, path string) (*os.File, error) {
+	t := v.trees[release]
+	rec, ok := t.find(path)
+	if !ok || t.records[rec].kind != File {
+		return nil, fmt.Errorf("open %q in tree %s: %w", path, t.layer, fs.ErrNotExist)
+	}
+	return t.open(t.records[rec].real)
 }
 
 // Read reads a file of the view into content, which is of its size, and compares it

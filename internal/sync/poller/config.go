@@ -69,9 +69,9 @@ type Verifier interface {
 
 // policy is a digest of all that judges a release. A refusal under another
 // policy is not remembered.
-func (c *Config) policy(named bool) string {
+func (c *Config) policy(meant bool) string {
 	sum := sha256.New()
-	fmt.Fprintf(sum, "%q %+v %+v %t", c.Archive, c.Limits, c.Gate, named)
+	fmt.Fprintf(sum, "%q %+v %+v %t", c.Archive, c.Limits, c.Gate, meant)
 	if c.Verify != nil {
 		fmt.Fprintf(sum, " %q", c.Verify.Policy())
 	}

@@ -299,15 +299,15 @@ func TestRanksByIndex(t *testing.T) {
 	const at = "roar/nickfury/versions.yaml"
 	r := newRig(t)
 	// Mirrors keep the vendor's dates: 4.6.0 is older than the 0.0.0 that it lies above.
-	r.registry.push(t, "0.0.0", day(20), files{"a": "0.0.0", "mine": "0.0.0", at: index("4.4.0", "4.5.13")})
-	r.registry.push(t, "4.5.13", day(2), files{"a": "4.5.13", "vendor": "4.5.13", at: index("4.4.0", "4.5.13")})
+	r.registry.push(t, "0.0.0", day(20), files{"a": "0.0.0", "mine": "0.0.0", at: index("4.4.0", "4.5.11", "4.5.13")})
+	r.registry.push(t, "4.5.13", day(2), files{"a": "4.5.13", "vendor": "4.5.13", at: index("4.4.0", "4.5.11", "4.5.13")})
 	r.registry.push(t, "4.5.11", day(1), files{"a": "4.5.11", "old": "4.5.11", at: index("4.5.11")})
 	r.sync()
 	r.serves(files{"a": "0.0.0", "mine": "0.0.0", "vendor": "4.5.13", "old": "4.5.11"})
 	assert.Equal(t, "0.0.0: its index lists 4.5.13", r.poller.Status().Followed[0].Rank)
 	assert.Empty(t, r.notices())
 
-	r.registry.push(t, "4.6.0", day(3), files{"a": "4.6.0", at: index("4.4.0", "4.5.13", "4.6.0")})
+	r.registry.push(t, "4.6.0", day(3), files{"a": "4.6.0", at: index("4.4.0", "4.5.11", "4.5.13", "4.6.0")})
 	r.sync()
 	r.serves(files{"a": "4.6.0", "mine": "0.0.0", "vendor": "4.5.13", "old": "4.5.11"})
 

@@ -125,7 +125,7 @@ func (s *pass) get(ctx context.Context, f *follow) (store.Release, error) {
 		}
 	}
 	layer, err := oci.ChooseLayer(m, s.Archive, f.ByPattern && !f.Named)
-	if errors.Is(err, oci.ErrNoArchive) && f.ByPattern && !f.Named {
+	if errors.Is(err, oci.ErrNoArchive) && f.ByChance() {
 		s.passOver(f, err)
 		return store.Release{}, nil
 	}
@@ -135,6 +135,7 @@ func (s *pass) get(ctx context.Context, f *follow) (store.Release, error) {
 	if err != nil {
 		failure := fail(StageManifest, f.Reference, m.Digest.String(), err)
 		failure.refused = true
+		failure.Cure = "push an archive under the tag, or name it in source.exclude"
 		return store.Release{}, failure
 	}
 	r := store.Release{

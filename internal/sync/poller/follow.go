@@ -80,7 +80,7 @@ func (s *pass) refusalOf(f *follow) *store.Refusal {
 			continue // it was judged beside the others of that tag
 		}
 		// The policy is a digest to be made, and most manifests were never refused.
-		if r.Manifest == f.registry && r.Policy == s.policy(f.Named) {
+		if r.Manifest == f.registry && r.Policy == s.policy(!f.ByChance()) {
 			return &r
 		}
 	}

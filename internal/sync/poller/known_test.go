@@ -306,7 +306,7 @@ func TestWhatIsDisplacedStandsIn(t *testing.T) {
 }
 
 func TestWhatAPatternPassesOverTakesNothingAway(t *testing.T) {
-	r := newRig(t, func(c *Config) { c.Select = selectors(t, "semver:^2", "1.0.0") })
+	r := newRig(t, func(c *Config) { c.Select, c.MaxReleases = selectors(t, "tags:2.*", "1.0.0"), 1 })
 	r.registry.push(t, "1.0.0", day(1), files{"a": "one"})
 	r.registry.push(t, "2.0.0", day(2), files{"a": "two"})
 	r.sync()
@@ -316,6 +316,20 @@ func TestWhatAPatternPassesOverTakesNothingAway(t *testing.T) {
 		assert.Equal(t, PassedOver, r.state("2.1.0"))
 		r.serves(files{"a": "two"})
 	}
+}
+
+// The one tag that a constraint asks for is no chance match: a new replica would serve
+// nothing, and nobody would be told.
+func TestWhatAConstraintSeeksIsNotPassedOver(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.Select = selectors(t, "semver:^2") })
+	r.registry.put(t, "2.1.0", &oci.Manifest{ConfigMediaType: "application/vnd.cncf.helm.config.v1+json"})
+	o := r.sync()
+	require.Len(t, o.Failures, 1)
+	assert.Equal(t, StageManifest, o.Failures[0].Stage)
+	assert.NotEmpty(t, o.Failures[0].Cure)
+	assert.Equal(t, Refused, r.state("2.1.0"))
+	assert.Equal(t, Noop, r.sync().Result, "and remembered")
+	require.Len(t, r.notices(), 1)
 }
 
 // A damaged file is no reason to take the rest of its release away.

@@ -46,6 +46,8 @@ type Poller struct {
 	requests  []request
 	status    Status
 	backedOff bool // the wait is one after a failure
+
+	ofView viewNotices
 }
 
 // Ask is what a sync does beyond what one does that is due.

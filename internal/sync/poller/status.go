@@ -1,6 +1,7 @@
 package poller
 
 import (
+	"slices"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -80,16 +81,37 @@ type Notice struct {
 	Cure string `json:"cure"`
 	// logged says that this sync has already logged it as a failure.
 	logged bool
+	about  string // the tag, or digest, that it is about; "" if it is about none
 }
 
-// Status returns a copy of what is known now. Whether all that is followed is served
-// is of this moment, too: somebody may have gone back since the last sync.
+// Status returns a copy of what is known now. What the registry said is of the last sync;
+// what is served of it, and what that view gives rise to, is of this moment: somebody may
+// have gone back since, or have taken a release out.
 func (p *Poller) Status() Status {
 	p.mu.Lock()
 	st := p.status // its slices are replaced, never changed
 	p.mu.Unlock()
 	st.Current = st.Current && p.Store.Follows()
+	st.Followed, st.Notices = slices.Clone(st.Followed), slices.Clone(st.Notices)
+	for n := range st.Followed {
+		p.forgetIn(&st, &st.Followed[n])
+	}
+	st.Notices = append(st.Notices, p.viewNotices()...)
 	return st
+}
+
+// forgetIn brings a status up to date with what was forgotten since the last sync.
+func (p *Poller) forgetIn(st *Status, t *Followed) {
+	manifest := t.Contributes
+	if manifest == "" || !p.Store.Forgotten(manifest) || t.State == Forgotten {
+		return
+	}
+	t.Contributes, t.Rank = "", ""
+	if t.Registry == "" || t.Registry == manifest {
+		t.State = Forgotten
+		st.Notices = slices.DeleteFunc(st.Notices, func(n Notice) bool { return n.about == t.Tag })
+		st.Notices = append(st.Notices, forgottenNotice(t.Tag, manifest))
+	}
 }
 
 func (p *Poller) setNext(at time.Time, backedOff bool) {
@@ -109,7 +131,7 @@ func (s *pass) tell(st *Status) {
 			t.Contributes = f.release.Manifest
 		}
 		switch t.State {
-		case Current, PassedOver, StandsIn, Forgotten:
+		case Current, PassedOver, StandsIn, Forgotten: // what was forgotten is not followed
 		default:
 			st.Current = false
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -76,7 +77,7 @@ func (p *Poller) Once(ctx context.Context, ask Ask) Outcome {
 		o.Result = Success
 	}
 	notices := s.notices()
-	p.logNotices(append(notices[:len(notices):len(notices)], s.pinNotice()...))
+	p.logNotices(slices.Concat(notices, p.viewNotices(), s.pinNotice()))
 
 	p.mu.Lock()
 	st := &p.status
@@ -282,7 +283,7 @@ func (s *pass) settled(f *follow) bool {
 // refuse remembers that a release is not to be fetched again.
 func (s *pass) refuse(f *follow, why *Failure) {
 	r := store.Refusal{
-		Source: s.Name, Tag: f.Reference, Manifest: f.registry, Policy: s.policy(f.Named),
+		Source: s.Name, Tag: f.Reference, Manifest: f.registry, Policy: s.policy(!f.ByChance()),
 		Stage: string(why.Stage), Reason: why.Reason, At: why.At,
 	}
 	if err := s.Store.Refuse(r); err != nil {

@@ -2,9 +2,7 @@ package poller
 
 import (
 	"context"
-	"fmt"
 	"io"
-	"io/fs"
 
 	"github.com/specman/specman/internal/store"
 	"github.com/specman/specman/internal/sync/selector"
@@ -30,17 +28,4 @@ func (s *pass) indexVersion(tag string, open func(string) (io.ReadCloser, error)
 		s.log.Warn("The index of "+tag+" is read in part", "warning", w)
 	}
 	return version
-}
-
-// openIn opens a file of a view by its path.
-func openIn(v *store.View, name string) (io.ReadCloser, error) {
-	e, ok := v.Lookup(name)
-	if !ok || e.Kind != store.File {
-		return nil, fmt.Errorf("open %q: %w", name, fs.ErrNotExist)
-	}
-	f, err := v.Open(e)
-	if err != nil {
-		return nil, err
-	}
-	return f, nil
 }

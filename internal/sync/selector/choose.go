@@ -18,7 +18,13 @@ type Followed struct {
 	Named bool
 	// ByPattern says that a pattern matches it.
 	ByPattern bool
+	// Sought says that it is the one tag that a constraint (semver:) asks for.
+	Sought bool
 }
+
+// ByChance says whether it is followed only as one of all that match a pattern
+// (versions, tags:): what is no archive of ours is passed over there, and not missed.
+func (f Followed) ByChance() bool { return f.ByPattern && !f.Named && !f.Sought }
 
 // Tag returns the tag, or "" where a manifest is named by its digest.
 func (f Followed) Tag() string {
@@ -64,7 +70,8 @@ func Choose(tags []string, selectors []Selector, exclude []string, maxReleases i
 	for i, s := range selectors {
 		if s.Pattern() {
 			for _, c := range s.match(candidates) {
-				follow(c.name, i).ByPattern = true
+				f := follow(c.name, i)
+				f.ByPattern, f.Sought = true, f.Sought || s.one
 			}
 		} else if s.text != "" && !slices.Contains(exclude, s.text) {
 			follow(s.text, i).Named = true

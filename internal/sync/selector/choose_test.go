@@ -17,7 +17,7 @@ func TestChoose(t *testing.T) {
 		selectors []string
 		exclude   []string
 		max       int
-		want      string // reference@selector, + a pattern matches it, ! it is named
+		want      string // reference@selector, + a pattern matches it, ^ a constraint seeks it, ! it is named
 		leftOut   string
 	}{
 		"the migration guide": {
@@ -40,11 +40,11 @@ func TestChoose(t *testing.T) {
 		},
 		"a named tag that is not listed hides nothing from semver": {
 			tags: "4.5.13", selectors: []string{"4.6.0", "semver:4.x"}, max: 32,
-			want: "4.6.0@0! 4.5.13@1+",
+			want: "4.6.0@0! 4.5.13@1+^",
 		},
 		"a tag that semver passes over is left to the next selector": {
 			tags: "4.5.11 4.5.13 4.6.0", selectors: []string{"semver:~4.5", "versions"}, max: 32,
-			want: "4.5.13@0+ 4.6.0@1+ 4.5.11@1+",
+			want: "4.5.13@0+^ 4.6.0@1+ 4.5.11@1+",
 		},
 		"exclude wins over names, patterns and digests": {
 			tags: "4.5.11 4.5.13 4.6.0", selectors: []string{"4.6.0", "versions", someDigest},
@@ -53,7 +53,7 @@ func TestChoose(t *testing.T) {
 		},
 		"semver takes the highest that is not excluded": {
 			tags: "4.5.11 4.5.13", selectors: []string{"semver:*"}, exclude: []string{"4.5.13"}, max: 32,
-			want: "4.5.11@0+",
+			want: "4.5.11@0+^",
 		},
 		"the highest versions stay": {
 			tags: "4.9.0 4.10.0 4.8.0 v4.11.0", selectors: []string{"versions"}, max: 2,
@@ -69,7 +69,7 @@ func TestChoose(t *testing.T) {
 		},
 		"0.0.0 that no pattern matches takes no room": {
 			tags: "4.9.0 0.0.0 4.10.0", selectors: []string{"semver:4.x", "0.0.0"}, max: 1,
-			want: "4.10.0@0+ 0.0.0@1!",
+			want: "4.10.0@0+^ 0.0.0@1!",
 		},
 		"named ones take no room": {
 			tags: "4.9.0 4.10.0 4.8.0 0.0.0", selectors: []string{"versions", "4.8.0", "0.0.0"}, max: 1,
@@ -105,6 +105,9 @@ func TestChoose(t *testing.T) {
 				text := fmt.Sprintf("%s@%d", f.Reference, f.Selector)
 				if f.ByPattern {
 					text += "+"
+				}
+				if f.Sought {
+					text += "^"
 				}
 				if f.Named {
 					text += "!"

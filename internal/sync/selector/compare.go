@@ -1,8 +1,5 @@
 package selector
 
-// IndexPath is where a tree's own index of versions lies.
-const IndexPath = indexFile
-
 // CompareVersions orders two versions as tags or indexes spell them, by
 // precedence: -1, 0 or 1. What is no version lies below all versions.
 func CompareVersions(a, b string) int {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"iter"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -16,7 +17,8 @@ import (
 
 const (
 	indexFolder = "roar/nickfury"
-	indexFile   = indexFolder + "/versions.yaml"
+	// IndexPath is where a tree's own index of versions lies.
+	IndexPath = indexFolder + "/versions.yaml"
 
 	// maxIndexBytes limits one file: room for 2,000 versions, where real indexes
 	// have dozens. The YAML library makes up to 250 bytes of one.
@@ -27,10 +29,11 @@ const (
 	maxPathBytes    = 4096
 )
 
-// HighestIndexVersion returns the highest version that a tree's own index lists,
-// or "" if there is none: roar/nickfury/versions.yaml and the patch indexes that
-// it names. The text is the index's own, without a leading v and build metadata;
-// MAJOR.MINOR counts as MAJOR.MINOR.0.
+// IndexVersions returns the versions that a tree's own index lists, the highest
+// first: those of roar/nickfury/versions.yaml and of the patch indexes that it
+// names. The text is the index's own, without a leading v and build metadata;
+// MAJOR.MINOR counts as MAJOR.MINOR.0, and of two ways to write a version the
+// first counts.
 //
 // open opens a file of the tree by its clean relative path (see [fs.ValidPath])
 // and fails with [fs.ErrNotExist] where there is none. The content is not trusted:
@@ -42,13 +45,13 @@ const (
 // The shape of patch indexes is not public. So wherever versions are listed, each
 // can be a mapping with the key version (or else name), a bare text or number, or
 // the key of a mapping; and the key patchVersions can hold such a list in place.
-func HighestIndexVersion(open func(path string) (io.ReadCloser, error)) (version string, warnings []string) {
-	index, err := readYAML(open, indexFile)
+func IndexVersions(open func(path string) (io.ReadCloser, error)) (versions []string, warnings []string) {
+	index, err := readYAML(open, IndexPath)
 	if errors.Is(err, fs.ErrNotExist) {
-		return "", nil
+		return nil, nil
 	}
 	if err != nil {
-		return "", []string{err.Error()}
+		return nil, []string{err.Error()}
 	}
 	var found findings
 	found.list(index, maxIndexNesting)
@@ -62,10 +65,19 @@ func HighestIndexVersion(open func(path string) (io.ReadCloser, error)) (version
 		}
 		found.list(patches, maxIndexNesting)
 	}
-	if found.text == "" {
-		warnings = append(warnings, indexFile+": lists no version that is understood")
+	if len(found.versions) == 0 {
+		warnings = append(warnings, IndexPath+": lists no version that is understood")
 	}
-	return found.text, warnings
+	return found.highestFirst(), warnings
+}
+
+// HighestIndexVersion returns the first of [IndexVersions], "" if there is none.
+func HighestIndexVersion(open func(path string) (io.ReadCloser, error)) (version string, warnings []string) {
+	versions, warnings := IndexVersions(open)
+	if len(versions) > 0 {
+		version = versions[0]
+	}
+	return version, warnings
 }
 
 // readYAML returns the root of a file's first document, nil if it has none. It
@@ -95,8 +107,7 @@ func readYAML(open func(path string) (io.ReadCloser, error), name string) (*yaml
 
 // findings is what was found in index files.
 type findings struct {
-	version      version
-	text         string // of the highest version; "" until one is found
+	versions     map[version]string // and how the index writes it
 	patchIndexes []patchIndex
 }
 
@@ -159,11 +170,21 @@ func (f *findings) note(node *yaml.Node) (version, bool) {
 		return version{}, false
 	}
 	v, ok := parseIndexVersion(node.Value)
-	if ok && (f.text == "" || v.compare(f.version) > 0) {
-		f.version = v
-		f.text, _, _ = strings.Cut(strings.TrimPrefix(node.Value, "v"), "+")
+	if ok && f.versions[v] == "" {
+		if f.versions == nil {
+			f.versions = make(map[version]string)
+		}
+		f.versions[v], _, _ = strings.Cut(strings.TrimPrefix(node.Value, "v"), "+")
 	}
 	return v, ok
+}
+
+func (f *findings) highestFirst() []string {
+	var texts []string
+	for _, v := range slices.SortedFunc(maps.Keys(f.versions), func(v, w version) int { return w.compare(v) }) {
+		texts = append(texts, f.versions[v])
+	}
+	return texts
 }
 
 func holdsVersions(key string) bool {
@@ -187,7 +208,7 @@ func patchIndexPaths(named []patchIndex) (paths []string, warnings []string) {
 	slices.SortFunc(named, func(a, b patchIndex) int {
 		return cmp.Or(b.of.compare(a.of), strings.Compare(a.path, b.path))
 	})
-	seen := map[string]bool{indexFile: true}
+	seen := map[string]bool{IndexPath: true}
 	outside, tooMany := 0, 0
 	for _, p := range named {
 		relative, ok := insideTree(p.path)
@@ -204,10 +225,10 @@ func patchIndexPaths(named []patchIndex) (paths []string, warnings []string) {
 		}
 	}
 	if outside > 0 {
-		warnings = append(warnings, fmt.Sprintf("%s: paths of patch indexes that lead out of the tree or are too long: %d", indexFile, outside))
+		warnings = append(warnings, fmt.Sprintf("%s: paths of patch indexes that lead out of the tree or are too long: %d", IndexPath, outside))
 	}
 	if tooMany > 0 {
-		warnings = append(warnings, fmt.Sprintf("%s: more than %d patch indexes are named; not read, of the lowest versions: %d", indexFile, maxPatchIndexes, tooMany))
+		warnings = append(warnings, fmt.Sprintf("%s: more than %d patch indexes are named; not read, of the lowest versions: %d", IndexPath, maxPatchIndexes, tooMany))
 	}
 	return paths, warnings
 }

@@ -129,7 +129,7 @@ func TestPatchIndexesAreBounded(t *testing.T) {
 	var opened []string
 	version, warnings := HighestIndexVersion(func(name string) (io.ReadCloser, error) {
 		opened = append(opened, name)
-		if name == indexFile {
+		if name == IndexPath {
 			return io.NopCloser(strings.NewReader(index.String())), nil
 		}
 		return io.NopCloser(strings.NewReader("[4.199.8]")), nil
@@ -137,7 +137,7 @@ func TestPatchIndexesAreBounded(t *testing.T) {
 	assert.Equal(t, "4.199.8", version)
 	assert.Equal(t, []string{"roar/nickfury/versions.yaml: more than 64 patch indexes are named; not read, of the lowest versions: 136"}, warnings)
 	require.Len(t, opened, 65)
-	assert.Equal(t, []string{indexFile, "p/199", "p/198"}, opened[:3])
+	assert.Equal(t, []string{IndexPath, "p/199", "p/198"}, opened[:3])
 	assert.Equal(t, "p/136", opened[64])
 }
 
@@ -147,7 +147,7 @@ func TestAliasBomb(t *testing.T) {
 	for c := 'b'; c <= 'z'; c++ {
 		bomb += fmt.Sprintf("%c: &%c [%s]\n", c, c, strings.TrimSuffix(strings.Repeat(fmt.Sprintf("*%c,", c-1), 50), ","))
 	}
-	version, _ := HighestIndexVersion(tree(map[string]string{indexFile: bomb + "versions: [*z, 4.0.1]"}))
+	version, _ := HighestIndexVersion(tree(map[string]string{IndexPath: bomb + "versions: [*z, 4.0.1]"}))
 	assert.Equal(t, "4.0.1", version)
 }
 
@@ -166,7 +166,7 @@ func FuzzHighestIndexVersion(f *testing.F) {
 		open := func(name string) (io.ReadCloser, error) {
 			opened++
 			require.True(t, fs.ValidPath(name) && name != ".", "%q", name)
-			if name == indexFile {
+			if name == IndexPath {
 				require.Equal(t, 1, opened)
 				return io.NopCloser(strings.NewReader(string(index))), nil
 			}

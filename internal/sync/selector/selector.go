@@ -24,6 +24,7 @@ type Selector struct {
 	// match picks from candidates, which come highest version first. It is nil
 	// where text itself is the tag or digest to follow.
 	match func(candidates []candidateTag) []candidateTag
+	one   bool // match picks the one that is meant, not all that there are
 }
 
 const (
@@ -57,6 +58,7 @@ func Parse(text string) (Selector, error) {
 	case s.text == versionsKeyword:
 		s.match = matchVersions
 	case strings.HasPrefix(s.text, constraintPrefix):
+		s.one = true
 		s.match, err = matchConstraint(strings.TrimPrefix(s.text, constraintPrefix))
 	case strings.HasPrefix(s.text, expressionPrefix):
 		s.match, err = matchExpression(strings.TrimPrefix(s.text, expressionPrefix))
