@@ -60,15 +60,31 @@ func validateSelector(text string) error {
 // validateSource asks the registry's client whether it could work with a source.
 // Nothing is connected to and no file is read.
 func validateSource(s config.Source) error {
-	if len(s.Verify.Cosign.Keys) > 0 || s.Verify.Notation != (config.Notation{}) || s.Verify.Strict {
-		// Never to serve as verified what nobody has verified.
-		return errors.New("source.verify: this version cannot verify signatures yet, so it serves nothing where they are asked for; take source.verify out to go without")
-	}
+	unverified := unverifiable(s.Verify)
 	if s.Repository == "" {
-		return nil
+		return unverified
 	}
 	_, err := oci.Open(connection(&s, nil, nil)) // no logger: who uses the source hears its warnings
-	return err
+	return errors.Join(unverified, err)
+}
+
+// unverifiable refuses to serve as verified what nobody has verified.
+func unverifiable(v config.Verify) error {
+	var errs []error
+	for _, asked := range []struct {
+		key string
+		is  bool
+	}{
+		{"source.verify.cosign.keys", len(v.Cosign.Keys) > 0},
+		{"source.verify.notation.trustStore", v.Notation.TrustStore != ""},
+		{"source.verify.notation.trustPolicy", v.Notation.TrustPolicy != ""},
+		{"source.verify.strict", v.Strict},
+	} {
+		if asked.is {
+			errs = append(errs, errors.New(asked.key+": this version cannot verify signatures yet, so it serves nothing where they are asked for; take it out to go without"))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // validateWebhook refuses what nobody would be told by.

@@ -19,7 +19,7 @@ it is neither served nor fetched again, even if the registry still has it, until
 ` + "`specman sync --force`" + ` takes it back, from the registry or from what is still held.
 The same tag at another digest is followed.
 
-VERSION is a tag or a manifest digest. What is all that is served cannot be
+VERSION is a tag or a manifest digest: all tags of that manifest go. What is all that is served cannot be
 forgotten.`,
 		Example: `  specman forget 4.5.13`,
 		Args:    cobra.ExactArgs(1),
@@ -39,6 +39,11 @@ forgotten.`,
 			return writeJSON(app.stdout, f)
 		}
 		_, err = fmt.Fprintf(app.stdout, "%s forgot %s of source %s (%s)\n", f.Replica, f.Release.Tag, f.Release.Source, f.Release.Manifest)
+		for _, r := range f.Also {
+			if err == nil {
+				_, err = fmt.Fprintf(app.stdout, "  and %s of source %s, which is the same manifest\n", r.Tag, r.Source)
+			}
+		}
 		if err == nil && f.Served {
 			_, err = fmt.Fprintln(app.stdout, "  it is served until `specman unpin`: the view is pinned")
 		}

@@ -26,7 +26,8 @@ func newSyncCommand(app *app) *cobra.Command {
 running service is asked to do it, if there is one; else it is done here, into the
 store, which is then ready for a service: for init containers and cron.
 
-Ends with status 1 if something could not be had; what is held is kept.`,
+Ends with status 1 if something could not be had, or if nothing is held after it,
+as where all there is was refused before; what is held is kept.`,
 		Example: `  # in an init container: bring a tree, unless there is one
   specman sync --if-empty
 
@@ -70,7 +71,14 @@ func (a *app) sync(ctx context.Context, force, ifEmpty bool, format outputFormat
 	if err != nil {
 		return err
 	}
-	return a.printSync(result, format)
+	if err := a.printSync(result, format); err != nil {
+		return err
+	}
+	if !wholeViewHeld(cfg) { // who waits for this command is about to serve it
+		return withCure(errors.New("nothing is held that could be served"),
+			"what was refused is remembered, and what is no archive is passed over: `specman status` and `specman releases` tell; mend it and push it again, or `specman sync --force`")
+	}
+	return nil
 }
 
 // heldReleases reads from the disk what the running service holds.

@@ -69,7 +69,7 @@ func isDigits(text string) bool { return text != "" && strings.Trim(text, "01234
 // text checks one text.
 func (k Key) text(s string) (any, error) {
 	switch {
-	case s == "" && !k.Required:
+	case s == "" && !k.Required && len(k.OneOf) == 0:
 		return s, nil
 	case s == "" && k.check == nil:
 		return nil, errors.New("must not be empty")
@@ -88,16 +88,18 @@ func (k Key) list(items []string) (any, error) {
 	if len(items) == 0 && k.Required {
 		return nil, errors.New("must not be empty; allowed is " + k.Allowed())
 	}
+	var wrong []string // all mistakes in one go, here too
 	for i, item := range items {
 		if item == "" {
-			return nil, fmt.Errorf("item %d is empty", i+1)
+			wrong = append(wrong, fmt.Sprintf("item %d is empty", i+1))
+		} else if k.check != nil {
+			if err := k.check(item); err != nil {
+				wrong = append(wrong, err.Error())
+			}
 		}
-		if k.check == nil {
-			continue
-		}
-		if err := k.check(item); err != nil {
-			return nil, err
-		}
+	}
+	if len(wrong) > 0 {
+		return nil, errors.New(strings.Join(wrong, "; "))
 	}
 	return items, nil
 }

@@ -19,6 +19,7 @@ type Mover interface {
 	Pinned() *store.Pin
 	Unpin(by string) (swapped bool, err error)
 	Forget(version, by string) (store.Release, error)
+	Releases() []store.Release
 }
 
 // MoveRequest asks for another view to be served.

@@ -87,6 +87,7 @@ func TestForgetThroughTheSocket(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, top.Manifest, f.Release.Manifest)
 	assert.False(t, f.Served)
+	assert.Empty(t, f.Also)
 	v := r.store.Acquire()
 	defer v.Close()
 	_, ok := v.Lookup("top")
@@ -104,6 +105,22 @@ func TestForgetThroughTheSocket(t *testing.T) {
 	f, err = client.Forget(t.Context(), "1.0.0")
 	require.NoError(t, err)
 	assert.True(t, f.Served, "the pin keeps it")
+}
+
+// A retag, as `crane copy` makes one: what is taken out is a digest, under all its names.
+func TestForgetNamesAllThatGo(t *testing.T) {
+	r := newRig(t)
+	low, top := r.hold("1.0.0", files{"f": "1"}), r.hold("2.0.0", files{"f": "2"})
+	again, ok := r.store.Release(store.ReleaseKey{Source: "default", Tag: "2.0.0", Manifest: top.Manifest})
+	require.True(t, ok)
+	again.Tag = "0.0.0"
+	require.NoError(t, r.store.Add(again))
+	r.follow(store.Contribution{Tag: "0.0.0", Manifest: top.Manifest}, top, low)
+	f, err := ForgetRelease(r.store, "2.0.0", "")
+	require.NoError(t, err)
+	assert.Equal(t, "2.0.0", f.Release.Tag)
+	require.Len(t, f.Also, 1)
+	assert.Equal(t, "0.0.0", f.Also[0].Tag)
 }
 
 func TestVerifyThroughTheSocket(t *testing.T) {

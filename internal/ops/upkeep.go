@@ -25,6 +25,8 @@ type Keeper interface {
 type Forgotten struct {
 	Replica string        `json:"replica"`
 	Release store.Release `json:"release"`
+	// Also are the other releases of the same manifest, which are taken out with it.
+	Also []store.Release `json:"also"`
 	// Served says that a pin keeps it served until `specman unpin`.
 	Served bool `json:"served"`
 }
@@ -32,7 +34,12 @@ type Forgotten struct {
 // ForgetRelease takes a release out of what is followed. By is who asked for it.
 func ForgetRelease(s Mover, version, by string) (Forgotten, error) {
 	release, err := s.Forget(version, by)
-	f := Forgotten{Replica: Replica(), Release: release}
+	f := Forgotten{Replica: Replica(), Release: release, Also: []store.Release{}}
+	for _, r := range s.Releases() {
+		if err == nil && r.Manifest == release.Manifest && r.Key() != release.Key() {
+			f.Also = append(f.Also, r)
+		}
+	}
 	if v := s.Acquire(); v != nil && err == nil {
 		defer v.Close()
 		f.Served = slices.ContainsFunc(v.Releases(), func(r store.Release) bool { return r.Key() == release.Key() })

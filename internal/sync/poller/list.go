@@ -48,6 +48,9 @@ func (s *pass) list(ctx context.Context) (goOn bool) {
 	case len(s.follows) == 0:
 		f := fail(StageList, "", "", fmt.Errorf("none of the %d tags is selected by source.select", len(tags)))
 		f.Cure = "push a tag that it selects, or add the tag to source.select"
+		if len(s.Exclude) > 0 {
+			f.Cure += "; what source.exclude names is never followed"
+		}
 		return s.failed(f)
 	}
 	return true
