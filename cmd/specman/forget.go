@@ -19,8 +19,8 @@ it is neither served nor fetched again, even if the registry still has it, until
 ` + "`specman sync --force`" + ` takes it back, from the registry or from what is still held.
 The same tag at another digest is followed.
 
-VERSION is a tag or a manifest digest: all tags of that manifest go. What is all that is served cannot be
-forgotten.`,
+VERSION is a tag or a manifest digest; all tags of that manifest go. What is all that
+is served cannot be forgotten.`,
 		Example: `  specman forget 4.5.13`,
 		Args:    cobra.ExactArgs(1),
 	}

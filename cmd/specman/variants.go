@@ -116,10 +116,13 @@ func (v *variants) make(ctx context.Context) error {
 		return err
 	}
 	keep, err := v.views.Contents()
-	if err != nil {
-		return err
+	if err == nil {
+		err = v.store.Keep(func(sum [sha256.Size]byte) bool { return keep[sum] })
 	}
-	return v.store.Keep(func(sum [sha256.Size]byte) bool { return keep[sum] })
+	if err != nil {
+		v.log.Warn("Compressed variants that nobody needs any more cannot be removed yet", "error", err)
+	}
+	return nil
 }
 
 func (v *variants) close() {

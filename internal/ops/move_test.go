@@ -78,6 +78,65 @@ func TestPinToWhatIsServedByItsTag(t *testing.T) {
 	assert.ErrorIs(t, err, store.ErrAlreadyThere)
 }
 
+// reopenWithout opens a store again, of which the tree that is served has lost its index
+// meanwhile, until mend.
+func reopenWithout(t *testing.T, s *store.Store) (again *store.Store, mend func()) {
+	t.Helper()
+	v := s.Acquire()
+	index := filepath.Join(filepath.Dir(v.Folder()), "index")
+	v.Close()
+	dir := s.Dir()
+	require.NoError(t, s.Close())
+	require.NoError(t, os.Rename(index, index+".away"))
+	again, err := store.Open(t.Context(), store.Options{Dir: dir, Keep: 3})
+	require.NoError(t, err)
+	t.Cleanup(func() { again.Close() })
+	return again, func() { require.NoError(t, os.Rename(index+".away", index)) }
+}
+
+// To pin what should be served, while another view stands in for it, is no pin of that one.
+func TestPinOfWhatAnotherStandsInFor(t *testing.T) {
+	for _, by := range []string{"tag", "id"} {
+		t.Run(by, func(t *testing.T) {
+			r := newRig(t)
+			r.follow(r.hold("1.0.0", files{"f": "1"}))
+			r.follow(r.hold("2.0.0", files{"f": "2"}))
+			expected := r.store.Served().ID
+			st, _ := reopenWithout(t, r.store)
+
+			version := map[string]string{"tag": "2.0.0", "id": expected}[by]
+			for _, move := range []func(Mover, MoveRequest) (Move, error){Rollback, PinTo} {
+				_, err := move(st, MoveRequest{Version: version})
+				assert.ErrorIs(t, err, store.ErrNotHeld)
+				assert.ErrorContains(t, err, "a tree of that view is lost")
+				assert.Nil(t, st.Pinned())
+			}
+		})
+	}
+}
+
+// To hold what stands in is to be where it lies in the history: a rollback goes back from there.
+func TestRollbackAfterAPinOfWhatStandsIn(t *testing.T) {
+	r := newRig(t)
+	r.follow(r.hold("1.0.0", files{"f": "1"}))
+	one := r.store.Served().ID
+	r.follow(r.hold("2.0.0", files{"f": "2"}))
+	two := r.store.Served().ID
+	c := r.hold("3.0.0", files{"f": "3"})
+	r.follow(c)
+	three := r.store.Served().ID
+	st, mend := reopenWithout(t, r.store)
+
+	m, err := PinTo(st, MoveRequest{}) // "stay where you are until I know more"
+	require.NoError(t, err)
+	require.Equal(t, two, m.To)
+	mend()
+	m, err = Rollback(st, MoveRequest{})
+	require.NoError(t, err)
+	assert.Equal(t, one, m.To, "the view before")
+	assert.NotEqual(t, three, m.To, "forward")
+}
+
 func TestForgetThroughTheSocket(t *testing.T) {
 	r, client := moving(t)
 	low := r.hold("1.0.0", files{"low": "1"})

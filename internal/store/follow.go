@@ -59,22 +59,18 @@ func (s *state) add(r Release) {
 	s.Refused = slices.DeleteFunc(s.Refused, func(f Refusal) bool { return f.Source == r.Source && f.Manifest == r.Manifest })
 }
 
-// UnclaimAll lets go of what a source has claimed and never followed, as where its sync was
-// cut off. It is for the beginning of a sync.
+// UnclaimAll lets go of what a source has claimed and never followed. It is for the
+// beginning of a sync.
 func (s *Store) UnclaimAll(source string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.unclaimAll(source)
-}
-
-func (s *Store) unclaimAll(source string) {
 	maps.DeleteFunc(s.claimed, func(k ReleaseKey, _ digest.Digest) bool { return k.Source == source })
 }
 
 // Follow notes what a source contributes to the view, top first, each of it
 // held; and, unless the view is pinned, serves the view that results. It
-// reports whether what is served changed. What the source has claimed is its no
-// longer. After an error nothing has changed.
+// reports whether what is served changed. What is followed needs no claim any more.
+// After an error nothing has changed.
 func (s *Store) Follow(source string, order []Contribution) (swapped bool, err error) {
 	return s.FollowOf(source, func() []Contribution { return order })
 }
@@ -90,8 +86,10 @@ func (s *Store) FollowOf(source string, order func() []Contribution) (swapped bo
 func (s *Store) follow(source string, order []Contribution) (swapped bool, err error) {
 	defer func() {
 		s.loaded.forgetPublished()
-		if err == nil {
-			s.unclaimAll(source)
+		for _, c := range order {
+			if err == nil {
+				delete(s.claimed, ReleaseKey{source, c.Tag, c.Manifest})
+			}
 		}
 	}()
 	next := s.state.Load().clone()
@@ -102,53 +100,116 @@ func (s *Store) follow(source string, order []Contribution) (swapped bool, err e
 			return false, fmt.Errorf("follow %s (%s): %w", c.Tag, c.Manifest, ErrNotHeld)
 		}
 	}
-	switch {
-	case !slices.Equal(next.Following[source], order):
+	changed := !slices.Equal(next.Following[source], order)
+	if changed {
 		if next.Following == nil {
 			next.Following = make(map[string][]Contribution)
 		}
 		next.Following[source] = order
-	case next.Pin == nil && s.servesDesired(next):
+	} else if next.Pin == nil && s.servesDesired(next) {
 		return false, nil
-	case next.Pin != nil && s.current.Load() != nil:
-		swapped, _ = s.servePinned() // if it can be had again; the next sync tries again, too
-		return swapped, nil
 	}
 	if next.Pin != nil {
-		return s.followPinned(next)
+		return s.followPinned(next, changed)
 	}
-	return s.serve(next, s.desired(next))
+	return s.serveDesired(next, changed)
+}
+
+// serveDesired makes next the state, and serves what following leads to. While a part of
+// that is lost, what is served stays, or the better stand-in takes its place: whatever
+// else is followed, imported or forgotten meanwhile is noted, and is no failure. Changed
+// says that next is another state.
+func (s *Store) serveDesired(next *state, changed bool) (swapped bool, err error) {
+	keys := s.desired(next)
+	lacking := s.lacking(next, keys)
+	if s.current.Load() == nil || len(lacking) == 0 {
+		return s.serve(next, keys)
+	}
+	if changed {
+		s.log.Warn("What is followed cannot be served as a whole: a tree is lost; what is served stands in for it", "lost", fmt.Sprint(lacking),
+			"cure", "its source's next sync fetches it anew")
+	}
+	return s.standInBetter(next, changed, func(now, then []ReleaseKey) bool {
+		tagIn := func(keys []ReleaseKey, k ReleaseKey) bool {
+			return slices.ContainsFunc(keys, func(o ReleaseKey) bool { return o.Source == k.Source && o.Tag == k.Tag })
+		}
+		loses := slices.ContainsFunc(now, func(k ReleaseKey) bool { return tagIn(keys, k) && !tagIn(then, k) })
+		return !loses && !slices.Equal(now, then)
+	})
 }
 
 // followPinned makes next the state, which changes nothing of what is served while the
-// pinned view is; or else what can be had of it, or stands in for it, is served.
-func (s *Store) followPinned(next *state) (swapped bool, err error) {
-	s.demote(next, s.current.Load())
-	if err := s.save(next); err != nil {
-		return false, err
+// pinned view is; or else what can be had of it, or stands in for it, is served. Changed
+// says that next is another state.
+func (s *Store) followPinned(next *state, changed bool) (swapped bool, err error) {
+	if changed {
+		s.demote(next, s.current.Load())
+		if err := s.save(next); err != nil {
+			return false, err
+		}
 	}
 	swapped, err = s.servePinned()
-	if !errors.Is(err, ErrNotHeld) || s.current.Load() != nil {
-		return swapped, nil // what is followed is noted; the next sync tries again
+	switch {
+	case err == nil:
+		return swapped, nil
+	case !errors.Is(err, ErrNotHeld) && s.current.Load() != nil:
+		return false, nil // what is followed is noted; the next sync tries again
+	case !errors.Is(err, ErrNotHeld):
+		return false, err
 	}
-	v, err := s.standIn(next)
+	// A pin holds: what stands in for its view gets what it lacked, and nothing newer.
+	return s.standInBetter(next, false, func(now, then []ReleaseKey) bool {
+		return len(then) > len(now) && !slices.ContainsFunc(now, func(k ReleaseKey) bool { return !slices.Contains(then, k) })
+	})
+}
+
+// standInBetter has what can be read of what is followed served, where nothing is, or
+// where better prefers it to a part of it that already stands in. A view of the history
+// stays: it was whole.
+func (s *Store) standInBetter(next *state, changed bool, better func(now, then []ReleaseKey) bool) (swapped bool, err error) {
+	old := s.current.Load()
+	if changed {
+		s.demote(next, old)
+		if err := s.save(next); err != nil {
+			return false, err
+		}
+	}
+	keys := s.readable(next, s.desired(next))
+	if old != nil && (next.expects(old) || next.wasServed(old) || !better(old.keys(), keys)) {
+		return false, nil
+	}
+	v, err := s.standIn(keys, old)
 	if v == nil {
 		return false, err
 	}
-	s.log.Warn("The pinned view is lost; what can be read of what is followed stands in for it", "pinned", next.Pin.View, "serving", v.id)
-	v.date(time.Time{}, nil)
-	s.replace(nil, v)
+	s.replace(old, v) // the state goes on naming the view that is lost
+	s.log.Warn("What should be served is lost; what can be read of what is followed stands in for it", "serving", v.id)
 	return true, nil
 }
 
-// standIn returns a view of what can be read of what is followed, for where no view that
-// was to be served is whole; nil where there is none.
-func (s *Store) standIn(st *state) (*View, error) {
-	keys := s.readable(st, s.desired(st))
+// standIn returns a view of some releases, none of them known to be lost, for where no
+// view that was to be served is whole; nil where there are none.
+func (s *Store) standIn(keys []ReleaseKey, old *View) (*View, error) {
 	if len(keys) == 0 {
 		return nil, nil
 	}
-	return s.buildView(keys)
+	v, err := s.buildView(keys)
+	if err != nil {
+		return nil, err
+	}
+	v.date(time.Time{}, old)
+	return v, nil
+}
+
+// lacking are those of some releases that cannot be read.
+func (s *Store) lacking(st *state, keys []ReleaseKey) []ReleaseKey {
+	readable := s.readable(st, keys)
+	return slices.DeleteFunc(slices.Clone(keys), func(k ReleaseKey) bool { return slices.Contains(readable, k) })
+}
+
+// wasServed says whether following, or somebody, once led to a view.
+func (s *state) wasServed(v *View) bool {
+	return slices.ContainsFunc(s.History, func(h ViewRecord) bool { return h.ID == v.id })
 }
 
 // desired is the view that following leads to: what is followed, but for imports whose

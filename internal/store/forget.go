@@ -42,13 +42,31 @@ func (s *Store) Forget(version, by string) (Release, error) {
 		s.demote(next, s.current.Load())
 		err = s.save(next)
 	} else {
-		_, err = s.serve(next, s.desired(next))
+		_, err = s.serveDesired(next, true)
 	}
 	if err != nil {
 		return Release{}, fmt.Errorf("forget %s: %w", cmp.Or(r.Tag, version), err)
 	}
+	s.standInWithout(r.Manifest)
 	s.saveAgain()
 	return *r, nil
+}
+
+// standInWithout takes what was forgotten out of a view that stands in for another one.
+func (s *Store) standInWithout(manifest digest.Digest) {
+	st, v := s.state.Load(), s.current.Load()
+	if v == nil || st.Pin != nil || st.expects(v) {
+		return
+	}
+	rest := slices.DeleteFunc(v.keys(), func(k ReleaseKey) bool { return k.Manifest == manifest })
+	if len(rest) == len(v.releases) {
+		return
+	}
+	if without, err := s.standIn(rest, v); err != nil {
+		s.log.Warn("What was forgotten is served until what should be served can be read again", "error", err)
+	} else if without != nil {
+		s.replace(v, without)
+	}
 }
 
 // actor puts who did something into a message of the history.

@@ -29,9 +29,9 @@ func (s *Store) Held(key ReleaseKey) (r Release, ok bool) {
 	return Release{}, false
 }
 
-// Claim is Held, and has GC and MakeSpace leave the release alone until the next
-// Follow of its source: a sync that will contribute it may take hours, in which
-// it is out of use.
+// Claim is Held, and has GC and MakeSpace leave the release alone until its source
+// follows it, or begins another sync: one that will contribute it may take hours, in
+// which it is out of use.
 func (s *Store) Claim(key ReleaseKey) (r Release, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -41,8 +41,8 @@ func (s *Store) Claim(key ReleaseKey) (r Release, ok bool) {
 	return r, ok
 }
 
-// ClaimTree has GC and MakeSpace leave the tree of a release alone that may be added
-// before the next Follow of its source, unless Unclaim says that it will not be.
+// ClaimTree has GC and MakeSpace leave the tree of a release alone, there or not, that may
+// be added before the source's next sync, unless Unclaim says that it will not be.
 func (s *Store) ClaimTree(r Release) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -127,11 +127,14 @@ func (s *Store) viewOf(releases []Release, trees []*tree) *View {
 	return v
 }
 
-// Contents returns the sha256 of every file of every held release.
+// Contents returns the sha256 of every file of every held release whose tree is not lost.
 func (s *Store) Contents() (map[[sha256.Size]byte]bool, error) {
 	sums := make(map[[sha256.Size]byte]bool)
 	for _, r := range s.state.Load().Releases {
 		t, err := s.loaded.acquire(r.Layer)
+		if err != nil && !isTransient(err) {
+			continue // nothing of it is served
+		}
 		if err != nil {
 			return nil, err
 		}

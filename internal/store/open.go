@@ -9,6 +9,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -161,43 +162,66 @@ func (s *Store) empty(leftovers []string) {
 	}
 }
 
-// loadView makes the newest whole view of the state the current one.
+// loadView makes the newest whole view of the state the current one, or else what can be
+// read of what is followed.
 func (s *Store) loadView(st *state) {
 	if st.View == nil {
 		return
 	}
-	for n, record := range append([]ViewRecord{*st.View}, st.History...) {
-		if n > 0 && (record.ID == st.View.ID || record.Alone) {
-			continue // it was the first to be tried, or somebody's trial
+	var history, spoilt []ViewRecord
+	for _, h := range st.History {
+		switch {
+		case h.ID == st.View.ID, h.Alone: // the first to be tried, or somebody's trial
+		case slices.ContainsFunc(h.Releases, func(k ReleaseKey) bool { return slices.Contains(st.Forgotten, k.Manifest) }):
+			spoilt = append(spoilt, h)
+		default:
+			history = append(history, h)
 		}
-		v, err := s.buildView(record.Releases)
-		if err != nil {
-			s.log.Error("a held view cannot be served; taking the one before", "view", record.ID, "error", err)
-			s.metrics.damaged()
-			for _, k := range record.Releases {
-				if r := st.release(k); r != nil && !s.HasTree(r.Layer) {
-					s.noteDamaged(r.Layer) // to be made, or fetched, anew
-				}
-			}
-			continue
-		}
-		if n > 0 {
-			s.log.Warn("serving an earlier view until the damage is repaired", "view", v.id)
-		}
-		for _, t := range v.trees {
-			if !t.whole() {
-				s.noteDamaged(t.layer)
-			}
-		}
-		s.current.Store(v)
+	}
+	if s.loadWhole(st, *st.View) {
 		return
 	}
-	if v, _ := s.standIn(st); v != nil {
+	for _, h := range history {
+		if s.loadWhole(st, h) {
+			s.log.Warn("serving an earlier view until the damage is repaired", "view", h.ID)
+			return
+		}
+	}
+	if v, _ := s.standIn(s.readable(st, s.desired(st)), nil); v != nil {
 		s.log.Error("no held view is whole; serving what can be read of what is followed until the damage is repaired", "view", v.id)
 		s.current.Store(v)
 		return
 	}
+	for _, h := range spoilt {
+		if s.loadWhole(st, h) {
+			s.log.Error("serving an earlier view, of which a release was forgotten: nothing else is whole", "view", h.ID)
+			return
+		}
+	}
 	s.log.Error("no held view is whole; the next sync must bring one")
+}
+
+// loadWhole makes the view of a record the current one, if it is whole. What it finds
+// lost is to be made, or fetched, anew.
+func (s *Store) loadWhole(st *state, record ViewRecord) bool {
+	v, err := s.buildView(record.Releases)
+	if err != nil {
+		s.log.Error("a held view cannot be served; taking the one before", "view", record.ID, "error", err)
+		s.metrics.damaged()
+		for _, k := range record.Releases {
+			if r := st.release(k); r != nil && !s.HasTree(r.Layer) {
+				s.noteDamaged(r.Layer)
+			}
+		}
+		return false
+	}
+	for _, t := range v.trees {
+		if !t.whole() {
+			s.noteDamaged(t.layer)
+		}
+	}
+	s.current.Store(v)
+	return true
 }
 
 // markStart dates what is served from now on: a start counts as a change of

@@ -1,8 +1,10 @@
 package store
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"time"
 
@@ -32,13 +34,13 @@ func (s *Store) Target(version string, alone bool) (ViewRecord, error) {
 		return s.before(st)
 	}
 	served := ""
-	if st.View != nil {
-		served = st.View.ID
+	if v := s.current.Load(); st.View != nil && st.expects(v) { // or else another view stands in for it
+		served = v.id
 	}
 	if version == served {
 		return ViewRecord{}, fmt.Errorf("view %s: %w", version, ErrAlreadyThere)
 	}
-	there := false
+	there, lost := false, ""
 	for _, h := range st.History {
 		top := h.Releases[0]
 		if h.ID != version && (alone || h.Alone || top.Tag != version && top.Manifest != digest.Digest(version)) {
@@ -51,9 +53,12 @@ func (s *Store) Target(version string, alone bool) (ViewRecord, error) {
 		if s.holds(st, h) {
 			return h, nil
 		}
+		lost = cmp.Or(lost, h.ID)
 	}
 	r := s.named(st, version)
 	switch {
+	case lost != "" && !there && !alone:
+		return ViewRecord{}, fmt.Errorf("%s, in view %s: a tree of that view is lost, until its source brings it again; with --alone a release is served by itself: %w", version, lost, ErrNotHeld)
 	case r == nil && there:
 		return ViewRecord{}, fmt.Errorf("%s: %w", version, ErrAlreadyThere)
 	case r == nil:
@@ -104,13 +109,14 @@ func (s *Store) readable(st *state, keys []ReleaseKey) (readable []ReleaseKey) {
 	return readable
 }
 
-// canRead says whether the tree of a layer is not known to be lost.
+// canRead says whether the tree of a layer can be had, as far as is known.
 func (s *Store) canRead(layer digest.Digest) bool {
 	t, err := s.loaded.acquire(layer)
 	if err == nil {
 		s.loaded.release(t)
 	}
-	return err == nil || isTransient(err)
+	// A tree that may not be read stays so until somebody comes: nobody can wait for it.
+	return err == nil || isTransient(err) && !errors.Is(err, fs.ErrPermission)
 }
 
 // Pin serves a view that Target found and stays there: what sources contribute
@@ -121,6 +127,9 @@ func (s *Store) Pin(target ViewRecord, kind, reason string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	next := s.state.Load().clone()
+	if target.Number == 0 {
+		target.Number = next.numberOf(target.ID)
+	}
 	now := wall()
 	next.Pin = &Pin{View: target.ID, Number: target.Number, Since: now.UTC(), Reason: reason}
 	next.event(now, kind, "", "%s: holding %s", reason, target.ID)
@@ -130,6 +139,20 @@ func (s *Store) Pin(target ViewRecord, kind, reason string) error {
 	s.saveAgain()
 	s.metrics.show(s)
 	return nil
+}
+
+// numberOf is the number of the view that should be served, where it is meant, else of the
+// newest that following led to; 0 if it is none of them.
+func (s *state) numberOf(id string) int {
+	if s.View != nil && s.View.ID == id {
+		return s.View.Number
+	}
+	for _, h := range s.History {
+		if h.ID == id && !h.Alone {
+			return h.Number
+		}
+	}
+	return 0
 }
 
 // Unpin goes back to following, and to what following leads to now. By is who asked for
@@ -146,14 +169,7 @@ func (s *Store) Unpin(by string) (swapped bool, err error) {
 	if v := s.current.Load(); v != nil && v.isOf(s.desired(next)) && next.expects(v) && (next.View.Alone || next.View.Number < next.lastNumber()) {
 		next.record(v, wall()) // following leads here now: a step of its own, to which a later rollback goes
 	}
-	if keys := s.desired(next); len(s.readable(next, keys)) == len(keys) {
-		swapped, err = s.serve(next, keys)
-	} else { // what is served stands in for it until a sync, or a repair, brings it
-		s.log.Warn("Nothing is pinned any more, but what is followed cannot be served yet: a tree of it is lost")
-		s.demote(next, s.current.Load())
-		err = s.save(next)
-	}
-	if err != nil {
+	if swapped, err = s.serveDesired(next, true); err != nil {
 		return false, fmt.Errorf("go back to following: %w", err)
 	}
 	s.saveAgain()

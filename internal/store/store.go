@@ -121,7 +121,7 @@ func (s *Store) Configure(opts Options) error {
 	if next.Pin != nil || s.servesDesired(next) {
 		return nil
 	}
-	_, err := s.serve(next, s.desired(next))
+	_, err := s.serveDesired(next, true)
 	return err
 }
 

@@ -81,7 +81,7 @@ func TestAClaimedTreeIsKept(t *testing.T) {
 		}
 		return trees
 	}
-	for _, end := range []func(){func() { follow(t, s) }, func() { s.Unclaim(r.Key()) }} {
+	for _, end := range []func(){func() { s.UnclaimAll(r.Source) }, func() { s.Unclaim(r.Key()) }} {
 		require.NoError(t, stage(t, s, layerFor(files), files).Publish())
 		s.ClaimTree(r)
 		assert.Empty(t, gc())

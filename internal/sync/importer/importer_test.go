@@ -466,3 +466,43 @@ func TestWhatWasHeldGoesWhileAnImportRuns(t *testing.T) {
 	assert.Equal(t, map[string]string{"a": "third"}, served(t, st))
 	assert.Empty(t, leftInStaging(t, st))
 }
+
+// What is imported while another view stands in is followed, and served once all is whole.
+func TestImportWhileAnotherStandsIn(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "store")
+	open := func() *store.Store {
+		st, err := store.Open(t.Context(), store.Options{Dir: dir, Keep: 3})
+		require.NoError(t, err)
+		t.Cleanup(func() { st.Close() })
+		return st
+	}
+	publish := func(st *store.Store, text string) {
+		s, err := st.NewStaging(digest.FromString(text))
+		require.NoError(t, err)
+		require.NoError(t, s.File("f", time.Time{}, int64(len(text)), strings.NewReader(text)))
+		require.NoError(t, s.Publish())
+	}
+	follow := func(st *store.Store, tag, text string) {
+		publish(st, text)
+		r := store.Release{Source: "default", Tag: tag, Manifest: digest.FromString(tag + text), Layer: digest.FromString(text), Fetched: time.Now()}
+		require.NoError(t, st.Add(r))
+		_, err := st.Follow("default", []store.Contribution{{Tag: tag, Manifest: r.Manifest}})
+		require.NoError(t, err)
+	}
+	st := open()
+	follow(st, "1.0.0", "old")
+	follow(st, "1.0.0", "new")
+	require.NoError(t, st.Close())
+	require.NoError(t, os.Remove(filepath.Join(dir, "trees", "sha256-"+digest.FromString("new").Encoded(), "index")))
+	st = open()
+	require.Equal(t, map[string]string{"f": "old"}, served(t, st))
+
+	_, err := Import(t.Context(), st, bytes.NewReader(testenv.TGZ(t, entries{"g": "imported"})), Options{Tag: "9.0.0"})
+	assert.NoError(t, err)
+	assert.NotEmpty(t, st.Following(store.ImportSource), "it is held: %+v", st.Releases())
+
+	publish(st, "new") // the registry is there again
+	_, err = st.Follow("default", st.Following("default"))
+	require.NoError(t, err)
+	assert.Equal(t, map[string]string{"f": "new", "g": "imported"}, served(t, st))
+}

@@ -37,7 +37,6 @@ func (s *pass) contribute() {
 		return
 	}
 	s.swapped = s.swapped || swapped
-	s.claimWaiting()
 	if len(order) > 0 {
 		slices.SortStableFunc(s.follows, func(a, b *follow) int { return place(order, a) - place(order, b) })
 	}

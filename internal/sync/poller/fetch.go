@@ -34,6 +34,7 @@ func (s *pass) fetch(ctx context.Context) (goOn bool) {
 	})
 	stumbled := make(map[digest.Digest]bool)
 	goOn = true
+	s.claim(order)
 	for _, r := range order {
 		f := r.follow
 		if s.settled(f) {
@@ -51,6 +52,16 @@ func (s *pass) fetch(ctx context.Context) (goOn bool) {
 		return false // what was cut off has not been decided
 	}
 	return s.decide() && goOn
+}
+
+// claim keeps, for as long as this sync goes on, trees that it will ask for: after the
+// state was lost no release names them.
+func (s *pass) claim(order []ranked) {
+	for _, r := range order {
+		if layer, err := oci.ChooseLayer(r.manifest, s.Archive, r.ByPattern && !r.Named); err == nil {
+			s.Store.ClaimTree(store.Release{Source: s.Name, Tag: r.Reference, Manifest: r.manifest.Digest, Layer: layer.Digest})
+		}
+	}
 }
 
 // fetchOne gets one release, to contribute at once or to wait for others.

@@ -1,11 +1,13 @@
 package poller
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -215,4 +217,80 @@ func TestANewReleaseBesideALostOne(t *testing.T) {
 	r.registry.failing(nil)
 	r.sync()
 	r.serves(files{"low": "1", "new": "1", "top": "1"})
+}
+
+// A tree of one source is lost and not to be had at the moment, and an older view stands in:
+// that is no failure of another source.
+func TestALostTreeOfOneSourceIsNoFailureOfAnother(t *testing.T) {
+	dir := t.TempDir()
+	open := func() *store.Store {
+		s, err := store.Open(t.Context(), store.Options{Dir: dir, Sources: []string{"top", "low"}, Keep: 3})
+		require.NoError(t, err)
+		t.Cleanup(func() { s.Close() })
+		return s
+	}
+	regs := map[string]*registry{"top": newRegistry(), "low": newRegistry()}
+	rigs := func(s *store.Store) map[string]*rig {
+		r := make(map[string]*rig)
+		for name, reg := range regs {
+			r[name] = newRigOn(t, s, reg, func(c *Config) { c.Name = name })
+		}
+		return r
+	}
+	s := open()
+	r := rigs(s)
+	regs["top"].push(t, "1.0.0", day(1), files{"top": "one"})
+	regs["low"].push(t, "0.1.0", day(1), files{"low": "one"})
+	r["top"].sync()
+	r["low"].sync()
+	regs["top"].push(t, "1.0.0", day(2), files{"top": "two"})
+	r["top"].sync()
+	r["low"].serves(files{"top": "two", "low": "one"})
+	lost := treeOf(t, s, "1.0.0")
+	require.NoError(t, s.Close())
+	require.NoError(t, os.Remove(filepath.Join(lost, "index")))
+
+	s = open()
+	r = rigs(s)
+	r["low"].serves(files{"top": "one", "low": "one"})
+	regs["top"].failing(func(string) error { return unavailable })
+	r["top"].sync()
+	d := regs["low"].push(t, "0.1.0", day(3), files{"low": "two"})
+	for range 2 {
+		o := r["low"].sync()
+		assert.Empty(t, o.Failures)
+		assert.Equal(t, d, s.Following("low")[0].Manifest, "what it brings is noted at least")
+	}
+}
+
+// Both states are lost, and with them what the trees are. The next sync finds them without a
+// download: no GC takes them in the middle of it.
+func TestTreesOfALostStateAreKeptForTheSyncThatWantsThem(t *testing.T) {
+	dir := t.TempDir()
+	reg := newRegistry()
+	s := openKeeping(t, dir, 3)
+	r := newRigOn(t, s, reg)
+	const tags = 12
+	for n := range tags {
+		reg.push(t, fmt.Sprintf("1.0.%d", n), day(1), files{fmt.Sprint("f", n): fmt.Sprint(n)})
+	}
+	r.sync()
+	require.Equal(t, tags, r.trees())
+	require.NoError(t, s.Close())
+	for _, name := range []string{"state.json", "state.previous.json"} {
+		require.NoError(t, os.Truncate(filepath.Join(dir, name), 20))
+	}
+	s = openKeeping(t, dir, 3)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	go s.Housekeep(ctx) // its first GC notes the trees; the registry is down for longer than store.grace (here 0)
+	r = newRigOn(t, s, reg)
+	reg.failing(func(string) error { return unavailable })
+	r.sync()
+	time.Sleep(100 * time.Millisecond)
+	require.Equal(t, tags, r.trees())
+	reg.failing(nil)
+	reg.asked()
+	r.sync()
+	assert.Zero(t, r.blobs(), "downloads of what was held")
 }

@@ -25,7 +25,6 @@ func (s *pass) take(f *follow, r *store.Release) (goOn bool) {
 	case s.exempt(f, r):
 		return s.add([]*follow{f})
 	}
-	s.claimWaiting()
 	return true
 }
 
@@ -55,15 +54,6 @@ func (s *pass) decide() (goOn bool) {
 		goOn = s.failed(failure) && goOn
 	}
 	return goOn
-}
-
-// claimWaiting keeps the trees of what waits, which no release names yet.
-func (s *pass) claimWaiting() {
-	for _, f := range s.follows {
-		if f.waiting != nil {
-			s.Store.ClaimTree(*f.waiting)
-		}
-	}
 }
 
 // waiting are the follows whose releases wait, top first.
