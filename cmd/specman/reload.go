@@ -62,17 +62,17 @@ func (s *service) watchConfig(ctx context.Context, group *sources, st *store.Sto
 		}
 		last = sum
 		loaded, err := s.app.loadConfig()
+		if err == nil {
+			err = s.apply(loaded, group, st)
+		}
 		if err != nil {
 			s.reloads.successful.Set(0)
+			s.badConfig.Store(&err)
 			s.log.Error("The changed configuration is wrong; the old one stays in use", "error", err)
 			continue
 		}
-		if err := s.apply(loaded, group, st); err != nil {
-			s.reloads.successful.Set(0)
-			s.log.Error("The changed configuration cannot be applied; the old one stays in use", "error", err)
-			continue
-		}
 		s.reloads.succeeded()
+		s.badConfig.Store(nil)
 	}
 }
 

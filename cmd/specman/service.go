@@ -3,11 +3,13 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"os/signal"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -38,6 +40,8 @@ type service struct {
 	log     *slog.Logger
 	metrics *prometheus.Registry
 	reloads reloadMetrics
+	// badConfig is why the configuration on disk is not the one in use; nil where it is.
+	badConfig atomic.Pointer[error]
 }
 
 func newService(app *app) (*service, error) {
@@ -100,7 +104,7 @@ func (s *service) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	control := ops.New(s.opsOptions(st, group))
+	control := ops.New(s.opsOptions(st, group, web))
 	if err := control.Start(); err != nil {
 		listener.Close()
 		return err
@@ -160,10 +164,28 @@ func (s *service) webOptions(st *store.Store, group *sources, v *variants) https
 	}
 }
 
-func (s *service) opsOptions(st *store.Store, group *sources) ops.Options {
+// notices are what a person should know of what the service was given to read.
+func (s *service) notices(web *httpserve.Server) (all []ops.Notice) {
+	if err := s.badConfig.Load(); err != nil {
+		all = append(all, ops.Notice{
+			What: fmt.Sprintf("the configuration on disk is not in use: %v", *err),
+			Cure: "mend it, as a restart would end with it; `specman config` checks it",
+		})
+	}
+	for _, err := range web.BadFiles() {
+		all = append(all, ops.Notice{
+			What: fmt.Sprintf("cannot use the %v", err),
+			Cure: "what was in use before, if anything, is; it is read again when it changes",
+		})
+	}
+	return all
+}
+
+func (s *service) opsOptions(st *store.Store, group *sources, web *httpserve.Server) ops.Options {
 	return ops.Options{
 		Store: st, Pollers: group.pollersForOps, Import: group.importInto,
 		TakeBack: func() ([]store.Release, error) { return importer.TakeBack(st, group.unpolled()...) },
+		Notices:  func() []ops.Notice { return s.notices(web) },
 		Logger:   s.log, Registerer: s.metrics, Gatherer: s.metrics,
 		Listen: s.cfg.Ops.Listen, TokenFile: s.cfg.Ops.TokenFile, Pprof: s.cfg.Ops.Pprof, Socket: s.cfg.Control.Socket,
 		Version: build().Version, Revision: build().Revision,

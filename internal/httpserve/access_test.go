@@ -434,10 +434,13 @@ func TestHtpasswd(t *testing.T) {
 	require.NoError(t, os.WriteFile(file, []byte("# nobody\n"), 0o644))
 	require.Eventually(t, func() bool { return strings.Contains(r.log.String(), "no user in it") }, 5*time.Second, 10*time.Millisecond)
 	assert.Equal(t, 200, login("ann", "one"), "an empty one is none")
+	require.Len(t, r.BadFiles(), 1)
+	assert.EqualError(t, r.BadFiles()[0], "htpasswd file: there is no user in it")
 	require.NoError(t, os.WriteFile(file, htpasswd(t, "ann:new"), 0o644))
 	require.Eventually(t, func() bool { return login("ann", "new") == 200 }, 5*time.Second, 10*time.Millisecond)
 	assert.Equal(t, 401, login("ann", "one"), "what was verified before is not remembered")
 	assert.Equal(t, 401, login("bob", "two"))
+	assert.Empty(t, r.BadFiles())
 }
 
 func TestHtpasswdThatIsNotThere(t *testing.T) {

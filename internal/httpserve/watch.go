@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"sync/atomic"
 	"time"
 )
 
@@ -23,6 +24,8 @@ type watched struct {
 	seen     [sha256.Size]byte // what load was last called with
 	loaded   bool              // and that it took it
 	reported bool              // and that a fault of it was told
+
+	fault atomic.Pointer[error] // what was reported and still stands; for other goroutines
 }
 
 // check looks at the files once. A set that cannot be used is reported when it
@@ -51,6 +54,7 @@ func (w *watched) check(first bool) error {
 		err = w.load(contents)
 	}
 	if w.loaded = err == nil; w.loaded {
+		w.fault.Store(nil)
 		if !first {
 			w.log.Info("re-read the "+w.what, "files", w.paths)
 		}
@@ -58,9 +62,30 @@ func (w *watched) check(first bool) error {
 	}
 	err = fmt.Errorf("%s: %w", w.what, err)
 	if w.reported = first || !changed; w.reported {
+		w.fault.Store(&err)
 		w.log.Error("cannot use the "+w.what+"; what was in use before, if anything, stays", "files", w.paths, "error", err)
 	}
 	return err
+}
+
+// BadFiles are the faults of files that the server is to read and cannot use at the
+// moment: what was in use before, if anything, is. It may be called at any time.
+func (s *Server) BadFiles() (faults []error) {
+	add := func(w *watched) {
+		if fault := w.fault.Load(); fault != nil {
+			faults = append(faults, *fault)
+		}
+	}
+	if s.certificate.files != nil {
+		add(s.certificate.files)
+	}
+	if s.clientCA != nil {
+		add(s.clientCA.watched)
+	}
+	if s.users != nil {
+		add(s.users.watched)
+	}
+	return faults
 }
 
 // watch checks all the files until ctx ends.

@@ -174,6 +174,8 @@ func TestConfigurationReload(t *testing.T) {
 		mount(t, volume, fmt.Sprintf("bad%d", n), bad)
 		s.running.waitFor(t, mark, "the old one stays in use")
 		assert.Zero(t, s.metrics()["specman_config_last_reload_successful"])
+		require.NotEmpty(t, s.status().Notices)
+		assert.Contains(t, s.status().Notices[0].What, "the configuration on disk is not in use: ")
 		mark = s.running.log.mark()
 		s.running.signalHangup(t)
 		s.running.waitFor(t, mark, "tags[") // polled as before
@@ -184,6 +186,9 @@ func TestConfigurationReload(t *testing.T) {
 	s.running.waitFor(t, mark, "configuration is in use")
 	served("from 0.0.0")
 	assert.EqualValues(t, 1, s.metrics()["specman_config_last_reload_successful"])
+	for _, n := range s.status().Notices {
+		assert.NotContains(t, n.What, "configuration on disk")
+	}
 	assert.Zero(t, s.running.terminate(t))
 }
 
