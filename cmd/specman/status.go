@@ -44,7 +44,7 @@ would be served, and ends with status 1.`,
 func (a *app) status(ctx context.Context, format outputFormat) error {
 	st, notRunning, err := askOrRead(a,
 		func(c ops.Client) (ops.Status, error) { return c.Status(ctx) },
-		func(p *store.Snapshot) (ops.Status, error) { return ops.StatusOf(p), nil })
+		func(p *store.Snapshot) (ops.Status, error) { return ops.StatusOfStopped(p), nil })
 	if err != nil {
 		return err
 	}

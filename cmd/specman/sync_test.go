@@ -24,8 +24,15 @@ func TestASyncAfterWhichNothingIsHeldHasFailed(t *testing.T) {
 	assert.Contains(t, got.stderr, "nothing is held that could be served")
 	assert.Contains(t, got.stderr, "sync --force")
 
+	got = runWith(t, nil, append(s.flags(), "status")...)
+	assert.Equal(t, 1, got.status)
+	assert.Contains(t, got.stdout, "1.0.0 (sha256:")
+	assert.Contains(t, got.stdout, "was refused at stage gate: ", "of a stopped service's store, too")
+
 	got = runWith(t, nil, append(args, "--force")...)
 	require.Equal(t, 0, got.status, got.stderr)
 	got = runWith(t, nil, args...)
 	assert.Equal(t, 0, got.status, got.stderr)
+	got = runWith(t, nil, append(s.flags(), "status")...)
+	assert.NotContains(t, got.stdout, "refused", "what has been got since is not")
 }

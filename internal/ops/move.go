@@ -72,7 +72,7 @@ func PinTo(s Mover, r MoveRequest) (Move, error) {
 	}
 	defer v.Close()
 	if pin := s.Pinned(); pin != nil {
-		return Move{}, fmt.Errorf("view %s is pinned already, since %s (%s)", pin.View, pin.Since.Format(timeFormat), pin.Reason)
+		return Move{}, fmt.Errorf("view %s is pinned already, since %s (%s): `specman unpin` lets go of it, `specman pin VERSION` goes elsewhere", pin.View, pin.Since.Format(timeFormat), pin.Reason)
 	}
 	return hold(s, store.RecordOf(v), r, "pin")
 }

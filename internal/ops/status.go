@@ -1,6 +1,7 @@
 package ops
 
 import (
+	"fmt"
 	"net/http"
 	"slices"
 	"time"
@@ -94,6 +95,35 @@ func StatusOf(p *store.Snapshot) Status {
 		st.Served = &Served{View: p.View.ID(), Since: p.Since, Files: files, Bytes: bytes, Releases: servedReleases(p)}
 	}
 	return st
+}
+
+// StatusOfStopped is the status of a store that no service runs on: what its last syncs
+// refused is all that is known of a registry.
+func StatusOfStopped(p *store.Snapshot) Status {
+	st := StatusOf(p)
+	for _, r := range p.Refused {
+		contributes := slices.IndexFunc(p.Following[r.Source], func(c store.Contribution) bool { return c.Tag == r.Tag })
+		switch {
+		case r.Stage == string(poller.PassedOver):
+			continue
+		case contributes < 0 && st.Served != nil:
+			st.Served.Incomplete = true
+		case contributes >= 0 && gotSince(p, r, p.Following[r.Source][contributes].Manifest):
+			continue // what was pushed after it was taken
+		}
+		st.Notices = append(st.Notices, Notice{
+			Source: r.Source, What: fmt.Sprintf("%s (%s) was refused at stage %s: %s", r.Tag, r.Manifest, r.Stage, r.Reason),
+			Cure: "mend and push it again; `specman sync --force` fetches it again and lets pass what only the gate refused",
+		})
+	}
+	return st
+}
+
+// gotSince says whether a release was got after another one of its tag was refused.
+func gotSince(p *store.Snapshot, refused store.Refusal, manifest digest.Digest) bool {
+	return slices.ContainsFunc(p.Releases, func(r store.Release) bool {
+		return r.Source == refused.Source && r.Tag == refused.Tag && r.Manifest == manifest && r.Fetched.After(refused.At)
+	})
 }
 
 // servedPlace is the place of the served view in the history, -1 if it has none.
