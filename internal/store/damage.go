@@ -175,9 +175,27 @@ func (s *Store) ReportDamage(v *View, e Entry) {
 	nd := &v.nodes[e.node]
 	t := v.trees[nd.tree]
 	rec := t.records[nd.rec].real
+	if !t.isDamaged(rec) {
+		s.lookAt(t, rec)
+		return
+	}
+	// It was known: what was given came from another tree.
+	held := s.loaded.acquireLoaded()
+	for _, t := range held {
+		for rec := range t.records {
+			if r := &t.records[rec]; r.kind == File && r.sum == e.Sum && r.real == int32(rec) && !t.isDamaged(int32(rec)) {
+				s.lookAt(t, int32(rec))
+			}
+		}
+		s.loaded.release(t)
+	}
+}
+
+// lookAt keeps a file from being served if it is not what was published.
+func (s *Store) lookAt(t *tree, rec int32) {
 	f, _, err := t.openFile(rec)
 	if err == nil {
-		err = compare(f, e.Sum)
+		err = compare(f, t.records[rec].sum)
 		f.Close()
 	}
 	if errors.Is(err, ErrDamaged) && !t.isDamaged(rec) {

@@ -9,12 +9,15 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
+
+	"github.com/specman/specman/internal/filestate"
 )
 
 // rot changes a byte of a file of a tree, as a failing disk would.
@@ -269,4 +272,60 @@ func TestWhatReadingMeets(t *testing.T) {
 		assert.NotErrorIs(t, asDamage(&fs.PathError{Op: "read", Err: err}), ErrDamaged)
 	}
 	assert.NoError(t, asDamage(nil))
+}
+
+// What was given for a file that is known to be damaged came from another tree, which is
+// vouched for: a fault that leaves no trace on it is found there.
+func TestDamageOfTheCopyThatIsServed(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir)
+	large := strings.Repeat("x", vouchFrom+1)
+	one, two := content{"l": large}, content{"m": large}
+	a, b := hold(t, s, "1.0.0", one), hold(t, s, "2.0.0", two) // nothing was served: no file is shared
+	follow(t, s, a, b)
+	v := s.Acquire()
+	defer v.Close()
+	e, ok := v.Lookup("l")
+	require.True(t, ok)
+	open := func() error {
+		f, err := v.Open(e)
+		if err == nil {
+			f.Close()
+		}
+		return err
+	}
+	rot(t, dir, one, "l")
+	require.NoError(t, open(), "the other tree has it")
+	s.ReportDamage(v, e)
+	require.Len(t, s.DamagedTrees(), 1)
+
+	rot(t, dir, two, "m")
+	copied := v.trees[1]
+	rec, ok := copied.find("m")
+	require.True(t, ok)
+	time.Sleep(1100 * time.Millisecond) // see filestate.Settled
+	f, info, err := copied.openFile(rec)
+	require.NoError(t, err)
+	f.Close()
+	copied.vouchers.of(rec).seen = filestate.Of(info) // as if nothing had changed on it
+	require.NoError(t, open(), "it is vouched for")
+	s.ReportDamage(v, e)
+	assert.ErrorIs(t, open(), ErrDamaged)
+	assert.Len(t, s.DamagedTrees(), 2)
+}
+
+// What GC has removed is not damaged any more, nor repaired when it comes again.
+func TestWhatIsGoneIsNotDamaged(t *testing.T) {
+	s := openStore(t, t.TempDir(), func(o *Options) { o.Keep = 0 })
+	old := content{"f": "old"}
+	follow(t, s, hold(t, s, "1.0.0", old))
+	rot(t, s.dir, old, "f")
+	_, err := s.Verify(t.Context(), VerifyOptions{})
+	require.NoError(t, err)
+	require.Len(t, s.DamagedTrees(), 1)
+	follow(t, s, hold(t, s, "1.0.0", content{"f": "new"}))
+	garbage, err := s.GC(false)
+	require.NoError(t, err)
+	require.Len(t, garbage.Trees, 1)
+	assert.Empty(t, s.DamagedTrees())
 }

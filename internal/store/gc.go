@@ -69,6 +69,11 @@ func (s *Store) takeOut(why string, choose func(now time.Time) []Release) (garba
 			return garbage, nil, err
 		}
 	}
+	for _, r := range releases {
+		if !next.names(r.Layer) {
+			s.repairs.drop(r.Layer) // nobody wants it whole any more
+		}
+	}
 	s.versions.drop()
 	if len(trees) > 0 {
 		s.loaded.forgetPublished() // it may be one of them
@@ -87,10 +92,16 @@ func (s *Store) takeOut(why string, choose func(now time.Time) []Release) (garba
 			asides = append(asides, aside)
 		}
 		garbage.Trees = append(garbage.Trees, layer)
+		s.repairs.drop(layer)
 		s.metrics.treeDeleted()
 	}
 	s.metrics.show(s)
 	return garbage, asides, errors.Join(errs...)
+}
+
+// names says whether a release has a layer.
+func (s *state) names(layer digest.Digest) bool {
+	return slices.ContainsFunc(s.Releases, func(r Release) bool { return r.Layer == layer })
 }
 
 // without is the state less some releases.

@@ -80,7 +80,7 @@ func (m *repairQueue) due() []digest.Digest {
 func (m *repairQueue) again(layer digest.Digest, pause time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.trees[layer].IsZero() {
+	if at, wanted := m.trees[layer]; wanted && at.IsZero() {
 		m.trees[layer] = time.Now().Add(pause)
 	}
 }
@@ -92,6 +92,13 @@ func (m *repairQueue) done(layer digest.Digest) {
 	if m.trees[layer].IsZero() {
 		delete(m.trees, layer)
 	}
+}
+
+// drop ends the trying for a tree that nobody wants any more.
+func (m *repairQueue) drop(layer digest.Digest) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.trees, layer)
 }
 
 // serveRepaired serves trees that were made anew and are not served, because a fault came
