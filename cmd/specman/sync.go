@@ -47,6 +47,8 @@ as where all there is was refused before; what is held is kept.`,
 type syncResult struct {
 	Outcomes map[string]poller.Outcome `json:"outcomes"` // by source
 	Releases []store.Release           `json:"releases"` // held after it
+
+	serves bool // a view is held after it
 }
 
 func (a *app) sync(ctx context.Context, force, ifEmpty bool, format outputFormat) error {
@@ -66,7 +68,7 @@ func (a *app) sync(ctx context.Context, force, ifEmpty bool, format outputFormat
 	case errors.Is(err, ops.ErrNotRunning):
 		result, err = a.syncHere(ctx, force)
 	case err == nil:
-		result.Releases, err = heldReleases(cfg)
+		err = result.read(cfg)
 	}
 	if err != nil {
 		return err
@@ -74,21 +76,22 @@ func (a *app) sync(ctx context.Context, force, ifEmpty bool, format outputFormat
 	if err := a.printSync(result, format); err != nil {
 		return err
 	}
-	if !wholeViewHeld(cfg) { // who waits for this command is about to serve it
+	if !result.serves { // who waits for this command is about to serve it
 		return withCure(errors.New("nothing is held that could be served"),
 			"what was refused is remembered, and what is no archive is passed over: `specman status` and `specman releases` tell; mend it and push it again, or `specman sync --force`")
 	}
 	return nil
 }
 
-// heldReleases reads from the disk what the running service holds.
-func heldReleases(cfg *config.Config) ([]store.Release, error) {
+// read puts in what the running service holds, from its disk.
+func (r *syncResult) read(cfg *config.Config) error {
 	held, err := store.Read(cfg.Store.Dir, sourceNames(cfg)...)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer held.Close()
-	return held.Releases, nil
+	r.Releases, r.serves = held.Releases, held.View != nil
+	return nil
 }
 
 // wholeViewHeld says whether the store would serve something as it is.
@@ -134,6 +137,10 @@ func (a *app) syncHere(ctx context.Context, force bool) (result syncResult, err 
 	}
 	_, err = st.GC(false)
 	result.Releases = st.Releases()
+	if v := st.Acquire(); v != nil {
+		v.Close()
+		result.serves = true
+	}
 	return result, err
 }
 

@@ -69,12 +69,14 @@ func isDigits(text string) bool { return text != "" && strings.Trim(text, "01234
 // text checks one text.
 func (k Key) text(s string) (any, error) {
 	switch {
-	case s == "" && !k.Required && len(k.OneOf) == 0:
+	case len(k.OneOf) > 0:
+		if !slices.Contains(k.OneOf, s) {
+			return nil, k.refuse(s)
+		}
+	case s == "" && !k.Required:
 		return s, nil
 	case s == "" && k.check == nil:
 		return nil, errors.New("must not be empty")
-	case len(k.OneOf) > 0 && !slices.Contains(k.OneOf, s):
-		return nil, k.refuse(s)
 	case k.check != nil:
 		if err := k.check(s); err != nil {
 			return nil, err
