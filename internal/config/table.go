@@ -41,7 +41,8 @@ func sourceKeys() []Key {
 				"Empty: nothing is polled, and what the store holds or `specman import` brought is served."},
 		{Name: "source.select", Kind: List, Default: "versions", Required: true,
 			Help: "Selectors of the tags to follow, the top of the view first. `versions` is every MAJOR.MINOR.PATCH (optional v, no pre-release), a plain tag such as 0.0.0 is itself, " +
-				"`semver:CONSTRAINT` is its highest match (a blank means AND), `tags:REGEXP` is every match, `sha256:…` is one manifest."},
+				"`semver:CONSTRAINT` is its highest match (a blank means AND), `tags:REGEXP` is every match, `sha256:…` is one manifest. " +
+				"What `versions` or `tags:` match and is no archive (a chart, a signature) is passed over; what is asked for alone, by its name or by `semver:`, is a failure then."},
 		{Name: "source.maxReleases", Kind: Int, Default: "32", Min: 1,
 			Help: "Most releases that one pattern may bring in. Of more matches the highest versions are followed, 0.0.0 always among them if it matches; `specman status` names the rest."},
 		{Name: "source.exclude", Kind: List,
