@@ -122,7 +122,7 @@ func (s *Store) follow(source string, order []Contribution) (swapped bool, err e
 func (s *Store) serveDesired(next *state, changed bool) (swapped bool, err error) {
 	keys := s.desired(next)
 	lacking := s.lacking(next, keys)
-	if s.current.Load() == nil || len(lacking) == 0 {
+	if len(lacking) == 0 || s.current.Load() == nil && len(lacking) < len(keys) {
 		return s.serve(next, keys)
 	}
 	if changed {

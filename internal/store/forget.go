@@ -47,26 +47,39 @@ func (s *Store) Forget(version, by string) (Release, error) {
 	if err != nil {
 		return Release{}, fmt.Errorf("forget %s: %w", cmp.Or(r.Tag, version), err)
 	}
-	s.standInWithout(r.Manifest)
+	s.standInClean()
 	s.saveAgain()
 	return *r, nil
 }
 
-// standInWithout takes what was forgotten out of a view that stands in for another one.
-func (s *Store) standInWithout(manifest digest.Digest) {
+// standInClean takes what somebody has forgotten out of what stands in for another view, or
+// is not held any more: where nothing is left of it, an earlier view takes its place, or
+// what can be read of what is followed.
+func (s *Store) standInClean() {
 	st, v := s.state.Load(), s.current.Load()
-	if v == nil || st.Pin != nil || st.expects(v) {
+	if v == nil || st.Pin != nil || !st.spoilt(v.keys()) {
 		return
 	}
-	rest := slices.DeleteFunc(v.keys(), func(k ReleaseKey) bool { return k.Manifest == manifest })
-	if len(rest) == len(v.releases) {
-		return
+	rest := slices.DeleteFunc(v.keys(), func(k ReleaseKey) bool { return slices.Contains(st.Forgotten, k.Manifest) })
+	if len(rest) == 0 {
+		rest = s.readable(st, s.desired(st))
+		for _, h := range st.History {
+			if !h.Alone && !st.spoilt(h.Releases) && s.holds(st, h) {
+				rest = h.Releases
+				break
+			}
+		}
 	}
-	if without, err := s.standIn(rest, v); err != nil {
+	if clean, err := s.standIn(rest, v); err != nil {
 		s.log.Warn("What was forgotten is served until what should be served can be read again", "error", err)
-	} else if without != nil {
-		s.replace(v, without)
+	} else if clean != nil {
+		s.replace(v, clean)
 	}
+}
+
+// spoilt says whether somebody has forgotten one of some releases.
+func (s *state) spoilt(keys []ReleaseKey) bool {
+	return slices.ContainsFunc(keys, func(k ReleaseKey) bool { return slices.Contains(s.Forgotten, k.Manifest) })
 }
 
 // actor puts who did something into a message of the history.

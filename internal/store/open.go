@@ -9,7 +9,6 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -169,17 +168,19 @@ func (s *Store) loadView(st *state) {
 		return
 	}
 	var history, spoilt []ViewRecord
+	if st.Pin == nil && st.spoilt(st.View.Releases) {
+		spoilt = append(spoilt, *st.View)
+	} else if s.loadWhole(st, *st.View) {
+		return
+	}
 	for _, h := range st.History {
 		switch {
 		case h.ID == st.View.ID, h.Alone: // the first to be tried, or somebody's trial
-		case slices.ContainsFunc(h.Releases, func(k ReleaseKey) bool { return slices.Contains(st.Forgotten, k.Manifest) }):
+		case st.spoilt(h.Releases):
 			spoilt = append(spoilt, h)
 		default:
 			history = append(history, h)
 		}
-	}
-	if s.loadWhole(st, *st.View) {
-		return
 	}
 	for _, h := range history {
 		if s.loadWhole(st, h) {

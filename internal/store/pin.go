@@ -172,6 +172,7 @@ func (s *Store) Unpin(by string) (swapped bool, err error) {
 	if swapped, err = s.serveDesired(next, true); err != nil {
 		return false, fmt.Errorf("go back to following: %w", err)
 	}
+	s.standInClean()
 	s.saveAgain()
 	s.metrics.show(s)
 	return swapped, nil
