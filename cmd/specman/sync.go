@@ -96,12 +96,8 @@ func (r *syncResult) read(cfg *config.Config) error {
 
 // wholeViewHeld says whether the store would serve something as it is.
 func wholeViewHeld(cfg *config.Config) bool {
-	held, err := store.Read(cfg.Store.Dir, sourceNames(cfg)...)
-	if err != nil {
-		return false // a store that cannot be read is for the sync to report
-	}
-	defer held.Close()
-	return held.View != nil
+	var held syncResult
+	return held.read(cfg) == nil && held.serves // a store that cannot be read is for the sync to report
 }
 
 // syncHere syncs without a service: it takes the store itself.

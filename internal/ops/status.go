@@ -113,7 +113,7 @@ func StatusOfStopped(p *store.Snapshot) Status {
 		}
 		st.Notices = append(st.Notices, Notice{
 			Source: r.Source, What: fmt.Sprintf("%s (%s) was refused at stage %s: %s", r.Tag, r.Manifest, r.Stage, r.Reason),
-			Cure: "mend and push it again; `specman sync --force` fetches it again and lets pass what only the gate refused",
+			Cure: poller.RefusedCure,
 		})
 	}
 	return st

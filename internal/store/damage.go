@@ -182,9 +182,9 @@ func (s *Store) ReportDamage(v *View, e Entry) {
 	// It was known: what was given came from another tree.
 	held := s.loaded.acquireLoaded()
 	for _, t := range held {
-		for rec := range t.records {
-			if r := &t.records[rec]; r.kind == File && r.sum == e.Sum && r.real == int32(rec) && !t.isDamaged(int32(rec)) {
-				s.lookAt(t, int32(rec))
+		for rec := range t.filesOf(e.Sum) {
+			if !t.isDamaged(rec) {
+				s.lookAt(t, rec)
 			}
 		}
 		s.loaded.release(t)

@@ -121,15 +121,22 @@ func (s *Store) follow(source string, order []Contribution) (swapped bool, err e
 // says that next is another state.
 func (s *Store) serveDesired(next *state, changed bool) (swapped bool, err error) {
 	keys := s.desired(next)
-	lacking := s.lacking(next, keys)
-	if len(lacking) == 0 || s.current.Load() == nil && len(lacking) < len(keys) {
-		return s.serve(next, keys)
+	if swapped, err = s.serve(next, keys); err == nil {
+		return swapped, nil
+	}
+	readable := s.readable(next, keys)
+	if len(readable) == len(keys) || s.current.Load() == nil && len(readable) > 0 {
+		return false, err // of something else than a lost tree
 	}
 	if changed {
-		s.log.Warn("What is followed cannot be served as a whole: a tree is lost; what is served stands in for it", "lost", fmt.Sprint(lacking),
+		lost := slices.DeleteFunc(slices.Clone(keys), func(k ReleaseKey) bool { return slices.Contains(readable, k) })
+		s.log.Warn("What is followed cannot be served as a whole: a tree is lost; what is served stands in for it", "lost", fmt.Sprint(lost),
 			"cure", "its source's next sync fetches it anew")
+		if err := s.keepServing(next); err != nil {
+			return false, err
+		}
 	}
-	return s.standInBetter(next, changed, func(now, then []ReleaseKey) bool {
+	return s.standInBetter(next, readable, func(now, then []ReleaseKey) bool {
 		tagIn := func(keys []ReleaseKey, k ReleaseKey) bool {
 			return slices.ContainsFunc(keys, func(o ReleaseKey) bool { return o.Source == k.Source && o.Tag == k.Tag })
 		}
@@ -143,8 +150,7 @@ func (s *Store) serveDesired(next *state, changed bool) (swapped bool, err error
 // says that next is another state.
 func (s *Store) followPinned(next *state, changed bool) (swapped bool, err error) {
 	if changed {
-		s.demote(next, s.current.Load())
-		if err := s.save(next); err != nil {
+		if err := s.keepServing(next); err != nil {
 			return false, err
 		}
 	}
@@ -158,27 +164,26 @@ func (s *Store) followPinned(next *state, changed bool) (swapped bool, err error
 		return false, err
 	}
 	// A pin holds: what stands in for its view gets what it lacked, and nothing newer.
-	return s.standInBetter(next, false, func(now, then []ReleaseKey) bool {
+	return s.standInBetter(next, s.readable(next, s.desired(next)), func(now, then []ReleaseKey) bool {
 		return len(then) > len(now) && !slices.ContainsFunc(now, func(k ReleaseKey) bool { return !slices.Contains(then, k) })
 	})
+}
+
+// keepServing makes next the state; what is served stays.
+func (s *Store) keepServing(next *state) error {
+	s.demote(next, s.current.Load())
+	return s.save(next)
 }
 
 // standInBetter has what can be read of what is followed served, where nothing is, or
 // where better prefers it to a part of it that already stands in. A view of the history
 // stays: it was whole.
-func (s *Store) standInBetter(next *state, changed bool, better func(now, then []ReleaseKey) bool) (swapped bool, err error) {
+func (s *Store) standInBetter(st *state, readable []ReleaseKey, better func(now, then []ReleaseKey) bool) (swapped bool, err error) {
 	old := s.current.Load()
-	if changed {
-		s.demote(next, old)
-		if err := s.save(next); err != nil {
-			return false, err
-		}
-	}
-	keys := s.readable(next, s.desired(next))
-	if old != nil && (next.expects(old) || next.wasServed(old) || !better(old.keys(), keys)) {
+	if old != nil && (st.expects(old) || st.wasServed(old) || !better(old.keys(), readable)) {
 		return false, nil
 	}
-	v, err := s.standIn(keys, old)
+	v, err := s.standIn(readable, old)
 	if v == nil {
 		return false, err
 	}
@@ -199,12 +204,6 @@ func (s *Store) standIn(keys []ReleaseKey, old *View) (*View, error) {
 	}
 	v.date(time.Time{}, old)
 	return v, nil
-}
-
-// lacking are those of some releases that cannot be read.
-func (s *Store) lacking(st *state, keys []ReleaseKey) []ReleaseKey {
-	readable := s.readable(st, keys)
-	return slices.DeleteFunc(slices.Clone(keys), func(k ReleaseKey) bool { return slices.Contains(readable, k) })
 }
 
 // wasServed says whether following, or somebody, once led to a view.

@@ -39,8 +39,7 @@ func (s *Store) Forget(version, by string) (Release, error) {
 	next.event(wall(), "forget", r.Source, "forgot %s (%s)%s", r.Tag, r.Manifest, actor(by))
 	var err error
 	if next.Pin != nil {
-		s.demote(next, s.current.Load())
-		err = s.save(next)
+		err = s.keepServing(next)
 	} else {
 		_, err = s.serveDesired(next, true)
 	}

@@ -2,6 +2,7 @@ package store
 
 import (
 	"crypto/sha256"
+	"iter"
 	"maps"
 	"os"
 	"slices"
@@ -234,12 +235,8 @@ func (l *loadedTrees) openContentOf(layer digest.Digest, sum [sha256.Size]byte) 
 // openCopy.
 func (t *tree) openContent(sum [sha256.Size]byte) (*os.File, error) {
 	why := ErrNotHeld
-	for rec := range t.records {
-		r := &t.records[rec]
-		if r.kind != File || r.sum != sum || r.real != int32(rec) {
-			continue
-		}
-		f, err := t.openRight(int32(rec))
+	for rec := range t.filesOf(sum) {
+		f, err := t.openRight(rec)
 		if err == nil {
 			return f, nil
 		}
@@ -248,6 +245,17 @@ func (t *tree) openContent(sum [sha256.Size]byte) (*os.File, error) {
 		}
 	}
 	return nil, why
+}
+
+// filesOf are the records of the tree's own files, no aliases, that have a content.
+func (t *tree) filesOf(sum [sha256.Size]byte) iter.Seq[int32] {
+	return func(yield func(int32) bool) {
+		for rec := range t.records {
+			if r := &t.records[rec]; r.kind == File && r.sum == sum && r.real == int32(rec) && !yield(int32(rec)) {
+				return
+			}
+		}
+	}
 }
 
 // openRight opens the file of a record if its bytes are right: a hard link shares the

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"slices"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -80,13 +79,12 @@ func (s *Store) before(st *state) (ViewRecord, error) {
 	if st.View == nil {
 		return ViewRecord{}, fmt.Errorf("the view before: nothing is served yet: %w", ErrNotHeld)
 	}
-	forgotten := func(k ReleaseKey) bool { return slices.Contains(st.Forgotten, k.Manifest) }
 	below := st.View.Number
 	if st.View.Alone {
 		below++
 	}
 	for _, h := range st.History {
-		if h.Number < below && !h.Alone && h.ID != st.View.ID && s.holds(st, h) && !slices.ContainsFunc(h.Releases, forgotten) {
+		if h.Number < below && !h.Alone && h.ID != st.View.ID && s.holds(st, h) && !st.spoilt(h.Releases) {
 			return h, nil
 		}
 	}

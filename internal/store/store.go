@@ -67,7 +67,7 @@ type Store struct {
 	// source that has brought nothing since.
 	blank     bool
 	succeeded map[string]time.Time         // of sources: when a sync last ended well
-	claimed   map[ReleaseKey]digest.Digest // layers of what a sync has got or found, until its source's next Follow
+	claimed   map[ReleaseKey]digest.Digest // layers of what a sync has got, found or will ask for, until that is followed or its source's next sync
 	changed   chan struct{}                // capacity 1: something for Housekeep to do
 	closed    bool
 	// readOnly is set where the state could not be written because nothing can be: a file

@@ -48,8 +48,7 @@ func (s *Store) serve(next *state, keys []ReleaseKey) (swapped bool, err error) 
 		if len(keys) > 0 && !next.expects(old) {
 			next.record(old, wall()) // it stood in for another one; from now on it is the one
 		}
-		s.demote(next, old)
-		return false, s.save(next)
+		return false, s.keepServing(next)
 	}
 	if old == nil {
 		if part := s.readable(next, keys); len(part) > 0 {

@@ -54,8 +54,8 @@ func (s *pass) fetch(ctx context.Context) (goOn bool) {
 	return s.decide() && goOn
 }
 
-// claim keeps, for as long as this sync goes on, trees that it will ask for: after the
-// state was lost no release names them.
+// claim keeps, for as long as this sync goes on, the trees that it will get, there or not,
+// whatever GC removes meanwhile: after the state was lost no release names them.
 func (s *pass) claim(order []ranked) {
 	for _, r := range order {
 		if layer, err := oci.ChooseLayer(r.manifest, s.Archive, r.ByPattern && !r.Named); err == nil {
@@ -153,7 +153,6 @@ func (s *pass) get(ctx context.Context, f *follow) (store.Release, error) {
 		Source: s.Name, Tag: f.Reference, Manifest: m.Digest, Layer: layer.Digest,
 		Archive: oci.LayerName(layer, s.Archive), Created: m.Created, Fetched: time.Now().UTC(), Size: layer.Size,
 	}
-	s.Store.ClaimTree(r) // whatever GC removes meanwhile
 	var failure *Failure
 	if s.Store.HasTree(layer.Digest) {
 		failure = s.takeHeld(ctx, f, &r)

@@ -9,6 +9,9 @@ import (
 // maxNotices is how many lines of the log a poll spends on what stands.
 const maxNotices = 5
 
+// RefusedCure is what to do about a release that is refused.
+const RefusedCure = "mend and push it again; `specman sync --force` fetches it again and lets pass what only the gate refused"
+
 // notices lists what a person should know of this sync while it stands, the gravest
 // first.
 func (s *pass) notices() []Notice {
@@ -22,7 +25,7 @@ func (s *pass) notices() []Notice {
 		logged := f.failure != nil
 		switch f.state() {
 		case Refused:
-			add(logged, "mend and push it again; `specman sync --force` fetches it again and lets pass what only the gate refused",
+			add(logged, RefusedCure,
 				"%s (%s) is refused at stage %s: %s", f.Reference, f.registry, f.refusal.Stage, f.refusal.Reason)
 		case Missing:
 			switch {

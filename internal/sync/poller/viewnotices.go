@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -103,7 +104,7 @@ func (p *Poller) indexNotices(v *store.View) []Notice {
 		if r.IndexVersion == "" {
 			continue
 		}
-		own, _ := selector.IndexVersions(func(name string) (io.ReadCloser, error) { return openOwn(v, n, name) })
+		own, _ := selector.IndexVersions(func(name string) (io.ReadCloser, error) { return opened(v.OpenOwn(n, name)) })
 		lacking := slices.DeleteFunc(own, func(version string) bool { return lists(served, version) })
 		if len(lacking) == 0 {
 			continue
@@ -139,22 +140,17 @@ func (p *Poller) nameOf(r *store.Release) string {
 	return r.Tag + " of source " + r.Source
 }
 
-// openOwn opens a file of a release in a view, covered or not.
-func openOwn(v *store.View, release int, name string) (io.ReadCloser, error) {
-	f, err := v.OpenOwn(release, name)
-	if err != nil {
-		return nil, err // no *os.File that is nil
-	}
-	return f, nil
-}
-
 // openIn opens a file of a view by its path.
 func openIn(v *store.View, name string) (io.ReadCloser, error) {
 	e, ok := v.Lookup(name)
 	if !ok || e.Kind != store.File {
 		return nil, fmt.Errorf("open %q: %w", name, fs.ErrNotExist)
 	}
-	f, err := v.Open(e)
+	return opened(v.Open(e))
+}
+
+// opened makes no reader of a file that is nil.
+func opened(f *os.File, err error) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, err
 	}
