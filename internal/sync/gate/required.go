@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -18,6 +19,9 @@ type Required struct {
 	store *store.Store
 	trees map[digest.Digest][]effect // for each of paths
 }
+
+// ErrLacking is wrapped by the *[RefusedError] of a view that would lack a required path.
+var ErrLacking = errors.New("the view would lack what gate.requirePaths asks for")
 
 // effect is what a tree does to a path of a view.
 type effect uint8
@@ -109,7 +113,7 @@ func (q *Required) Judge(view []store.Release) error {
 }
 
 func lack(paths []string) error {
-	return &RefusedError{fmt.Errorf("the view would lack what gate.requirePaths asks for: %s", strings.Join(paths, ", "))}
+	return &RefusedError{fmt.Errorf("%w: %s", ErrLacking, strings.Join(paths, ", "))}
 }
 
 // Admit judges new releases, given top first, that are to come into a view together: one

@@ -1,6 +1,8 @@
 package poller
 
 import (
+	"crypto/sha256"
+	"fmt"
 	"slices"
 
 	"github.com/opencontainers/go-digest"
@@ -18,8 +20,6 @@ func (s *pass) follow(of selector.Followed, before []store.Contribution) *follow
 			f.release, f.lost = s.contributed(c)
 		}
 	}
-	f.refusal = s.refusalOf(f)
-	f.passedOver = f.refusal != nil && f.refusal.Stage == string(PassedOver)
 	f.forgotten = !s.ask.Force && s.Store.Forgotten(f.registry)
 	return f
 }
@@ -73,18 +73,41 @@ func (s *pass) takeMended() (any bool) {
 	return any
 }
 
-// refusalOf returns what is remembered against the registry's digest of a follow.
+// recall notes what is remembered against the registry's digest of a follow. It reports
+// whether there is anything.
+func (s *pass) recall(f *follow) (refused bool) {
+	f.refusal = s.refusalOf(f)
+	f.passedOver = f.refusal != nil && f.refusal.Stage == string(PassedOver)
+	return f.refusal != nil
+}
+
 func (s *pass) refusalOf(f *follow) *store.Refusal {
 	for _, r := range s.Store.Refusals(s.Name) {
 		if r.Stage == string(StageGate) && r.Tag != f.Reference {
 			continue // it was judged beside the others of that tag
 		}
 		// The policy is a digest to be made, and most manifests were never refused.
-		if r.Manifest == f.registry && r.Policy == s.policy(!f.ByChance()) {
+		if r.Manifest == f.registry && (r.Policy == s.policy(!f.ByChance()) || r.Policy == s.policyBeside(f)) {
 			return &r
 		}
 	}
 	return nil
+}
+
+// policyBeside is the policy for a release without which, or with which, the view would
+// lack a required path: another release may bring it, so when anything else is on offer,
+// here or from another source, the release is judged again.
+func (s *pass) policyBeside(f *follow) string {
+	sum := sha256.New()
+	for _, o := range s.follows {
+		if o != f {
+			fmt.Fprintf(sum, "%q %q ", o.Reference, o.registry)
+		}
+	}
+	for _, r := range s.others {
+		fmt.Fprintf(sum, "%q ", r.Key())
+	}
+	return fmt.Sprintf("%s beside %x", s.policy(!f.ByChance()), sum.Sum(nil)[:8])
 }
 
 // found notes what the registry says of a follow now.
@@ -138,6 +161,7 @@ func (s *pass) keepDisplaced() {
 		if f.release == nil {
 			continue
 		}
+		s.recall(f)
 		f.standsIn = true
 		lacking[k.Selector]--
 		s.follows = append(s.follows, f)

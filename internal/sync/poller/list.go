@@ -40,6 +40,9 @@ func (s *pass) list(ctx context.Context) (goOn bool) {
 		fw.listed = slices.Contains(tags, f.Reference)
 		s.follows = append(s.follows, fw)
 	}
+	for _, f := range s.follows {
+		s.recall(f)
+	}
 	switch {
 	case err != nil:
 		return s.listMayFail(err, before)

@@ -28,6 +28,7 @@ type pass struct {
 	swapped  bool
 	broken   int // requests in a row that brought no answer
 	required *gate.Required
+	others   []store.Release // what other sources contributed when this sync began, top first
 }
 
 // seen is what the registry said when it was last asked. While it cannot be
@@ -66,7 +67,7 @@ func (p *Poller) Once(ctx context.Context, ask Ask) Outcome {
 	p.status.LastAttempt, p.status.Syncing = started.UTC(), true
 	p.mu.Unlock()
 
-	s := &pass{Poller: p, ask: ask, required: p.Gate.Required(p.Store)}
+	s := &pass{Poller: p, ask: ask, required: p.Gate.Required(p.Store), others: p.Store.DesiredWith(p.Name, nil)}
 	s.run(ctx)
 
 	o := Outcome{Started: started.UTC(), Ended: time.Now().UTC(), Got: s.got, Swapped: s.swapped, Failures: s.failures, Result: Noop}
@@ -273,17 +274,17 @@ func (s *pass) settled(f *follow) bool {
 	if s.ask.Force {
 		return false
 	}
-	if r := s.refusalOf(f); r != nil {
-		f.refusal, f.passedOver = r, r.Stage == string(PassedOver)
-		return true
-	}
-	return false
+	return s.recall(f)
 }
 
 // refuse remembers that a release is not to be fetched again.
 func (s *pass) refuse(f *follow, why *Failure) {
+	policy := s.policy(!f.ByChance())
+	if errors.Is(why.err, gate.ErrLacking) {
+		policy = s.policyBeside(f)
+	}
 	r := store.Refusal{
-		Source: s.Name, Tag: f.Reference, Manifest: f.registry, Policy: s.policy(!f.ByChance()),
+		Source: s.Name, Tag: f.Reference, Manifest: f.registry, Policy: policy,
 		Stage: string(why.Stage), Reason: why.Reason, At: why.At,
 	}
 	if err := s.Store.Refuse(r); err != nil {

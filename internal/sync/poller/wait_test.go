@@ -177,6 +177,24 @@ func TestRequiredPathsThatNobodyHas(t *testing.T) {
 	r.serves(files{"a": "1", "b": "2"})
 }
 
+// A release that came too early for what it needs comes in beside it, as it does where a
+// new replica gets both in one sync; and each that is refused is fetched once for what is
+// on offer.
+func TestRequiredPathsThatALaterReleaseBrings(t *testing.T) {
+	r := newRig(t, requiring("/x", "/a"))
+	r.registry.push(t, "1.0.0", day(1), files{"a": "1"})
+	require.Equal(t, Failed, r.sync().Result)
+	r.registry.push(t, "2.0.0", day(2), files{"b": "2"})
+	require.Equal(t, Failed, r.sync().Result)
+	r.registry.asked()
+	assert.Equal(t, Noop, r.sync().Result)
+	assert.Zero(t, r.blobs())
+
+	r.registry.push(t, "3.0.0", day(3), files{"x": "3"})
+	assert.Equal(t, Success, r.sync().Result)
+	r.serves(files{"a": "1", "b": "2", "x": "3"})
+}
+
 // What a release lacks may come with another one that cannot be had now. It is judged
 // again, without being fetched again, when that one is there.
 func TestRequiredPathsOfWhatCannotBeHadNow(t *testing.T) {
