@@ -37,6 +37,10 @@ func TestNoErrorHoldsASecret(t *testing.T) {
 			assert.NotContains(t, err.Error(), hush)
 		})
 	}
+	t.Run("what is printed in its place", func(t *testing.T) {
+		assert.Equal(t, []string{"source.auth.password @ FILE:1: is ***, which is printed in place of a secret; give the secret itself, or its file"},
+			given{file: "source: {auth: {password: '***'}}"}.mistakes(t))
+	})
 	t.Run("a number", func(t *testing.T) {
 		assert.Equal(t, []string{"source.auth.password @ FILE:1: is a number where text is due; put it in quotes"},
 			given{file: "source: {auth: {password: 12345}}"}.mistakes(t))

@@ -69,6 +69,8 @@ func isDigits(text string) bool { return text != "" && strings.Trim(text, "01234
 // text checks one text.
 func (k Key) text(s string) (any, error) {
 	switch {
+	case k.Secret && s == redacted:
+		return nil, errors.New("is ***, which is printed in place of a secret; give the secret itself, or its file")
 	case len(k.OneOf) > 0:
 		if !slices.Contains(k.OneOf, s) {
 			return nil, k.refuse(s)
