@@ -110,9 +110,14 @@ func (s *Store) follow(source string, order []Contribution) (swapped bool, err e
 		return false, nil
 	}
 	if next.Pin != nil {
-		return s.followPinned(next, changed)
+		swapped, err = s.followPinned(next, changed)
+	} else {
+		swapped, err = s.serveDesired(next, changed)
 	}
-	return s.serveDesired(next, changed)
+	if err == nil && changed && source == ImportSource {
+		s.saveAgain() // what a person has imported no sync can bring back
+	}
+	return swapped, err
 }
 
 // serveDesired makes next the state, and serves what following leads to. While a part of

@@ -307,3 +307,25 @@ func TestAPartStandsInForAPin(t *testing.T) {
 	assert.Equal(t, content{"f": "2"}, served(t, s))
 	assert.NotNil(t, s.Pinned())
 }
+
+// What somebody has imported no sync brings back: the state before has it, too.
+func TestAnImportOutlivesADamagedState(t *testing.T) {
+	for name, pinned := range map[string]bool{"followed": false, "pinned": true} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			s := openStore(t, dir)
+			follow(t, s, hold(t, s, "2.0.0", content{"f": "pulled"}))
+			if pinned {
+				require.NoError(t, s.Pin(*s.Served(), "pin", "test"))
+			}
+			a := importOf(t, s, "1.0.0", content{"i": "imported"})
+			_, err := s.Follow(ImportSource, []Contribution{a})
+			require.NoError(t, err)
+			require.NoError(t, s.Close())
+			require.NoError(t, os.Truncate(filepath.Join(dir, "state.json"), 20))
+			s = openStore(t, dir)
+			assert.Equal(t, []Contribution{a}, s.Following(ImportSource))
+			assert.Equal(t, !pinned, served(t, s)["i"] == "imported")
+		})
+	}
+}
