@@ -17,8 +17,8 @@ import (
 )
 
 // damageFile lists, in the folder of a tree, the files of it that were found
-// damaged, so that a restart does not serve them again. It goes with the tree
-// when a repaired one takes its place.
+// damaged, so that a restart does not serve them again; none where it is the folder. It
+// goes with the tree when a repaired one takes its place.
 const damageFile = "damaged"
 
 func (t *tree) readDamage(folder string) error {
@@ -110,13 +110,57 @@ func (s *Store) markDamaged(t *tree, records ...int32) {
 	if s.closed || !s.loaded.named(t) {
 		return // a repaired tree has its name by now, or none: the note would be of another
 	}
-	var lines strings.Builder
+	var paths []string
 	for _, rec := range slices.Sorted(maps.Keys(damaged)) {
-		lines.WriteString(escape(t.path(rec)) + "\n")
+		paths = append(paths, t.path(rec))
 	}
-	path := filepath.Join(treeFolder(s.dir, t.layer), damageFile)
+	s.keepNote(t.layer, paths...)
+}
+
+// keepNote writes down which files of a tree are damaged. To be called under mu.
+func (s *Store) keepNote(layer digest.Digest, paths ...string) {
+	var lines strings.Builder
+	for _, p := range paths {
+		lines.WriteString(escape(p) + "\n")
+	}
+	path := filepath.Join(treeFolder(s.dir, layer), damageFile)
 	if err := s.writeFileDurably(path, "", seal([]byte(lines.String()))); err != nil {
 		s.log.Warn("The damage cannot be noted on disk; a restart would find it anew", "error", err)
+	}
+}
+
+// noteFolder writes down, where nothing is written yet, that the folder of a tree is
+// damaged, if there is one: what is not there the next start sees. To be called under mu.
+func (s *Store) noteFolder(layer digest.Digest) {
+	folder := treeFolder(s.dir, layer)
+	_, err := os.Lstat(filepath.Join(folder, damageFile))
+	if _, gone := os.Lstat(folder); gone == nil && errors.Is(err, fs.ErrNotExist) && !s.closed {
+		s.keepNote(layer)
+	}
+}
+
+// markUnreadable has a tree whose index cannot be read fetched anew.
+func (s *Store) markUnreadable(layer digest.Digest) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.noteDamaged(layer)
+	if !s.HasTree(layer) { // or a sync was faster
+		s.noteFolder(layer)
+	}
+}
+
+// recallDamage has what an earlier process has found damaged of what is held, or what is
+// not there, made or fetched anew, served or not. It reads no tree: a start does not wait
+// for that.
+func (s *Store) recallDamage(st *state) {
+	for _, r := range st.Releases {
+		folder := treeFolder(s.dir, r.Layer)
+		_, noIndex := os.Lstat(filepath.Join(folder, "index"))
+		_, noFiles := os.Lstat(filepath.Join(folder, "files"))
+		_, noNote := os.Lstat(filepath.Join(folder, damageFile))
+		if noNote == nil || errors.Is(noIndex, fs.ErrNotExist) || errors.Is(noFiles, fs.ErrNotExist) {
+			s.noteDamaged(r.Layer)
+		}
 	}
 }
 
@@ -159,6 +203,9 @@ func (s *Store) markFolder(t *tree, why error) {
 	if !known {
 		t.damaged.Store(&map[int32]bool{})
 		s.recordEvent("damage", "the folder of %s is damaged: %v", s.nameOf(t.layer), why)
+		if s.loaded.named(t) {
+			s.noteFolder(t.layer)
+		}
 	}
 	s.mu.Unlock()
 	if !known {

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/opencontainers/go-digest"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/assert"
@@ -186,4 +187,50 @@ func TestAMendThatTheVolumeRefusedIsTriedAgainLater(t *testing.T) {
 	s.repairs.trees[layerFor(files)] = at.Add(-mendPause)
 	s.repairDamaged()
 	assert.True(t, s.HasTree(layerFor(files)))
+}
+
+// What was found damaged of what is held, and not served, is still to be mended after a
+// restart: it is what people go back to.
+func TestDamageOfWhatIsNotServedOutlivesARestart(t *testing.T) {
+	old := content{"a": "aaa", "d/b": "bbb"}
+	for name, harm := range map[string]func(t *testing.T, tree string){
+		"a file":           func(t *testing.T, tree string) { flip(t, filepath.Join(tree, "files", "a")) },
+		"the index":        func(t *testing.T, tree string) { flip(t, filepath.Join(tree, "index")) },
+		"no index":         func(t *testing.T, tree string) { require.NoError(t, os.Remove(filepath.Join(tree, "index"))) },
+		"no files":         func(t *testing.T, tree string) { require.NoError(t, os.RemoveAll(filepath.Join(tree, "files"))) },
+		"nothing is there": func(t *testing.T, tree string) { require.NoError(t, os.RemoveAll(tree)) },
+		"both, one by one": func(t *testing.T, tree string) {
+			flip(t, filepath.Join(tree, "files", "a"))
+			flip(t, filepath.Join(tree, "index"))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			s := openStore(t, dir)
+			follow(t, s, hold(t, s, "1.0.0", old))
+			follow(t, s, hold(t, s, "2.0.0", content{"f": "2"}))
+			harm(t, treeFolder(dir, layerFor(old)))
+			_, err := s.Verify(t.Context(), VerifyOptions{})
+			require.NoError(t, err)
+			require.NoError(t, s.Close())
+
+			s = openStore(t, dir)
+			assert.Equal(t, []digest.Digest{layerFor(old)}, s.DamagedTrees(), "a sync asks for it")
+			require.NoError(t, stage(t, s, layerFor(old), old).Publish())
+			pin(t, s, "")
+			assert.Equal(t, old, served(t, s))
+			require.NoError(t, s.Close())
+			assert.Empty(t, openStore(t, dir).DamagedTrees())
+		})
+	}
+}
+
+// flip changes a bit of a file.
+func flip(t *testing.T, path string) {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	require.NoError(t, err)
+	data[len(data)/2] ^= 1
+	require.NoError(t, os.Chmod(path, 0o644))
+	require.NoError(t, os.WriteFile(path, data, 0o644))
 }

@@ -83,6 +83,7 @@ func (s *Store) recover() error {
 	s.state.Store(st)
 	s.succeeded = maps.Clone(st.Succeeded)
 	s.loadView(st)
+	s.recallDamage(st)
 	for source, contributes := range st.Following {
 		for _, c := range contributes {
 			if r := st.release(ReleaseKey{source, c.Tag, c.Manifest}); c.Lost && r != nil {
@@ -215,11 +216,6 @@ func (s *Store) loadWhole(st *state, record ViewRecord) bool {
 			}
 		}
 		return false
-	}
-	for _, t := range v.trees {
-		if !t.whole() {
-			s.noteDamaged(t.layer)
-		}
 	}
 	s.current.Store(v)
 	return true

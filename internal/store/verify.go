@@ -81,7 +81,7 @@ func (s *Store) verifyTree(ctx context.Context, layer digest.Digest, limit *rate
 	if err != nil {
 		report.Damaged = append(report.Damaged, Damage{Layer: layer, Reason: err.Error(), Tags: tags})
 		s.metrics.damaged()
-		s.noteDamaged(layer)
+		s.markUnreadable(layer)
 		return nil
 	}
 	defer s.loaded.release(t)
