@@ -32,3 +32,32 @@ func TestTheServiceAnswersWhileTheConfigurationIsWrong(t *testing.T) {
 	assert.Contains(t, stderr, "warning: wrong configuration")
 	assert.Contains(t, stderr, "sauce")
 }
+
+// Whoever names another service, or errs in how he does it, does not mean this one.
+func TestNoOtherServiceIsAskedThanTheOneThatIsMeant(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(t.TempDir(), "config.yaml")
+	require.NoError(t, os.WriteFile(file, []byte("sauce: {}\n"), 0o644))
+	env := []string{"SPECMAN_STORE_DIR=" + dir}
+	startService(t, "--store.dir="+dir)
+	for name, row := range map[string]struct {
+		args []string
+		says string
+	}{
+		"a wrong flag":                  {[]string{"status", "--source.interval=5"}, "--source.interval"},
+		"a wrong flag and a wrong file": {[]string{"status", "--source.interval=5", "--config=" + file}, "--source.interval"},
+		"another folder":                {[]string{"status", "--store.dir=" + t.TempDir(), "--config=" + file}, "sauce"},
+		"a change of another folder's":  {[]string{"pin", "--store.dir=" + t.TempDir(), "--source.interval=5"}, "--source.interval"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var out, errs bytes.Buffer
+			assert.Equal(t, 2, run(t.Context(), row.args, env, strings.NewReader(""), &out, &errs))
+			assert.Empty(t, out.String())
+			assert.Contains(t, errs.String(), row.says)
+		})
+	}
+
+	var out, errs bytes.Buffer
+	code := run(t.Context(), []string{"status", "--store.dir=" + dir, "--config=" + file}, nil, strings.NewReader(""), &out, &errs)
+	assert.Equal(t, 0, code, "the command line says where it is: %s", errs.String())
+}

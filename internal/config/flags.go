@@ -39,6 +39,9 @@ func AddFlags(set *pflag.FlagSet) *Flags {
 	return flags
 }
 
+// WithoutFile are the same flags, but for --config.
+func (f *Flags) WithoutFile() *Flags { return &Flags{keys: f.keys} }
+
 // flagValue keeps every text that a flag was given. Set never fails: pflag would
 // print the value, which may be a secret.
 type flagValue struct {
