@@ -112,17 +112,21 @@ func (v *variants) make(ctx context.Context) error {
 		return nil
 	}
 	defer view.Close()
-	if err := v.store.Make(ctx, httpserve.TextFiles(view)); err != nil {
-		return err
-	}
-	keep, err := v.views.Contents()
-	if err == nil {
-		err = v.store.Keep(func(sum [sha256.Size]byte) bool { return keep[sum] })
-	}
-	if err != nil {
+	// Before, not after: on a volume that is short of room those that nobody needs are
+	// in the way of what is new, and would stay for as long as nothing new fits.
+	if err := v.removeUnneeded(); err != nil {
 		v.log.Warn("Compressed variants that nobody needs any more cannot be removed yet", "error", err)
 	}
-	return nil
+	return v.store.Make(ctx, httpserve.TextFiles(view))
+}
+
+// removeUnneeded removes the variants of what no held release has.
+func (v *variants) removeUnneeded() error {
+	keep, err := v.views.Contents()
+	if err != nil {
+		return err
+	}
+	return v.store.Keep(func(sum [sha256.Size]byte) bool { return keep[sum] })
 }
 
 func (v *variants) close() {
