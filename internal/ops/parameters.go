@@ -26,19 +26,40 @@ func (s *Server) parameters(h http.HandlerFunc, known ...string) http.HandlerFun
 			s.problem(w, http.StatusBadRequest, "read the parameters: %v", err)
 			return
 		}
-		for name, of := range values {
-			switch {
-			case !slices.Contains(known, name):
-				s.problem(w, http.StatusBadRequest, "%s is no parameter of this call: it knows %s", name, strings.Join(known, ", "))
-				return
-			case len(of) > 1:
-				s.problem(w, http.StatusBadRequest, "%s is given %d times: give it once", name, len(of))
-				return
-			}
+		if err := checkParameters(values, known); err != nil {
+			s.problem(w, http.StatusBadRequest, "%v", err)
+			return
 		}
 		r.URL.RawQuery = values.Encode()
 		h(w, r)
 	}
+}
+
+// inQuery is parameters for a change whose body is something else.
+func (s *Server) inQuery(h http.HandlerFunc, known ...string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		values, err := url.ParseQuery(r.URL.RawQuery)
+		if err == nil {
+			err = checkParameters(values, known)
+		}
+		if err != nil {
+			s.problem(w, http.StatusBadRequest, "%v", err)
+			return
+		}
+		h(w, r)
+	}
+}
+
+func checkParameters(values url.Values, known []string) error {
+	for name, of := range values {
+		switch {
+		case !slices.Contains(known, name):
+			return fmt.Errorf("%s is no parameter of this call: it knows %s", name, strings.Join(known, ", "))
+		case len(of) > 1:
+			return fmt.Errorf("%s is given %d times: give it once", name, len(of))
+		}
+	}
+	return nil
 }
 
 // readParameters is the query, and what the body adds to it.

@@ -1,7 +1,9 @@
 package ops
 
 import (
+	"context"
 	"encoding/json"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -10,6 +12,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/specman/specman/internal/sync/importer"
 )
 
 // Each row asks for a pin of the release below; only one that says so in a way
@@ -61,6 +65,43 @@ func TestParametersOfAChange(t *testing.T) {
 				assert.True(t, m.DryRun)
 				assert.Equal(t, lower, m.To)
 			} else {
+				problemOf(t, w)
+			}
+		})
+	}
+}
+
+// The body of an import is the archive: what it is told stands in the query, and a
+// misspelt tag must not make the archive 0.0.0.
+func TestParametersOfAnImport(t *testing.T) {
+	for _, c := range []struct {
+		name, query string
+		status      int
+	}{
+		{"none", "", 200},
+		{"a tag", "?tag=1.0.0&force", 200},
+		{"misspelt", "?Tag=1.0.0", 400},
+		{"twice", "?tag=1.0.0&tag=2.0.0", 400},
+		{"a bad escape", "?tag=%zz", 400},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "token")
+			require.NoError(t, os.WriteFile(path, []byte("s3cret"), 0o600))
+			var body string
+			r := newRig(t, func(o *Options) {
+				o.TokenFile = path
+				o.Import = func(_ context.Context, from io.Reader, _ ImportRequest) (importer.Result, error) {
+					content, err := io.ReadAll(from)
+					body = string(content)
+					return importer.Result{}, err
+				}
+			})
+			w := r.do(http.MethodPost, "/api/v1/import"+c.query, "tag=3.0.0", "Content-Type", "application/x-www-form-urlencoded", "Authorization", "Bearer s3cret")
+			require.Equal(t, c.status, w.Code, "%s", w.Body)
+			if c.status == 200 {
+				assert.Equal(t, "tag=3.0.0", body, "curl --data-binary says that everything is a form")
+			} else {
+				assert.Empty(t, body)
 				problemOf(t, w)
 			}
 		})

@@ -46,7 +46,7 @@ func (s *Server) routes(trusted bool) http.Handler {
 	change("/api/v1/pin", s.parameters(s.move(PinTo), "version", "alone", "dryRun"))
 	change("/api/v1/unpin", s.parameters(s.move(Follow), "version", "alone", "dryRun"))
 	change("/api/v1/forget", s.parameters(s.postForget, "version"))
-	change("/api/v1/import", lasting(s.postImport))
+	change("/api/v1/import", s.inQuery(lasting(s.postImport), "tag", "force"))
 	change("/api/v1/verify", s.parameters(lasting(s.postVerify), "repair"))
 	change("/api/v1/gc", s.parameters(s.postGC, "dryRun"))
 	change("/hooks/registry", s.postHook)
