@@ -48,7 +48,7 @@ func (s *Server) routes(trusted bool) http.Handler {
 	change("/api/v1/forget", s.parameters(s.postForget, "version"))
 	change("/api/v1/import", s.inQuery(lasting(s.postImport), "tag", "force"))
 	change("/api/v1/verify", s.parameters(lasting(s.postVerify), "repair"))
-	change("/api/v1/gc", s.parameters(s.postGC, "dryRun"))
+	change("/api/v1/gc", s.parameters(lasting(s.postGC), "dryRun"))
 	change("/hooks/registry", s.postHook)
 
 	if s.opts.Pprof {

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/specman/specman/internal/store"
 	"github.com/specman/specman/internal/sync/poller"
 )
 
@@ -63,27 +64,46 @@ func TestTheEndTellsThoseWhoWait(t *testing.T) {
 	assert.Error(t, err, "the port is free again")
 }
 
-// A sync may take longer than any timeout of the server.
-func TestALongSyncIsWaitedFor(t *testing.T) {
+// A sync may take longer than any timeout of the server, and so may the removal of large
+// trees.
+func TestWhatTakesLongIsWaitedFor(t *testing.T) {
 	slow := &slowSource{source: source{name: "default"}, takes: time.Hour}
-	r := newRig(t, withToken(t), func(o *Options) { o.Pollers = func() []Poller { return []Poller{slow} } })
-	handler := r.server.Handler() // the store is real, and stays outside
-	synctest.Test(t, func(t *testing.T) {
-		client, server := net.Pipe()
-		l := &onePipe{conns: make(chan net.Conn, 1), closed: make(chan struct{})}
-		l.conns <- server
-		srv := r.server.httpServer(handler)
-		srv.BaseContext = nil // the server's own is of outside, too
-		go srv.Serve(l)
-		defer func() { srv.Close(); client.Close() }()
+	for call, change := range map[string]func(*Options){
+		"sync?wait": func(o *Options) { o.Pollers = func() []Poller { return []Poller{slow} } },
+		"gc":        func(o *Options) { o.Store = &slowStore{Store: o.Store, takes: time.Hour} },
+	} {
+		t.Run(call, func(t *testing.T) {
+			r := newRig(t, withToken(t), change)
+			handler := r.server.Handler() // the store is real, and stays outside
+			synctest.Test(t, func(t *testing.T) {
+				client, server := net.Pipe()
+				l := &onePipe{conns: make(chan net.Conn, 1), closed: make(chan struct{})}
+				l.conns <- server
+				srv := r.server.httpServer(handler)
+				srv.BaseContext = nil // the server's own is of outside, too
+				go srv.Serve(l)
+				defer func() { srv.Close(); client.Close() }()
 
-		_, err := client.Write([]byte("POST /api/v1/sync?wait HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer t\r\nContent-Length: 0\r\n\r\n"))
-		require.NoError(t, err)
-		resp, err := http.ReadResponse(bufio.NewReader(client), nil)
-		require.NoError(t, err)
-		resp.Body.Close()
-		assert.Equal(t, http.StatusOK, resp.StatusCode)
-	})
+				_, err := client.Write([]byte("POST /api/v1/" + call + " HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer t\r\nContent-Length: 0\r\n\r\n"))
+				require.NoError(t, err)
+				resp, err := http.ReadResponse(bufio.NewReader(client), nil)
+				require.NoError(t, err)
+				resp.Body.Close()
+				assert.Equal(t, http.StatusOK, resp.StatusCode)
+			})
+		})
+	}
+}
+
+// slowStore is one that removes what is no longer needed from a slow disk.
+type slowStore struct {
+	Store
+	takes time.Duration
+}
+
+func (s *slowStore) GC(bool) (store.Garbage, error) {
+	time.Sleep(s.takes)
+	return store.Garbage{}, nil
 }
 
 // slowSource is one whose syncs take long.
