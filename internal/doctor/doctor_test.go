@@ -184,6 +184,11 @@ func TestTagsWithoutAnArchive(t *testing.T) {
 	d = diagnose(t, Options{Sources: []Source{s}})
 	assert.Equal(t, "none of the followed tags holds an archive: 2.0.0", d.checks["manifests"].Detail)
 	assert.False(t, d.well)
+
+	s.Exclude, s.Select = nil, []string{"semver:>=1", "1.0.0"}
+	d = diagnose(t, Options{Sources: []Source{s}})
+	assert.Equal(t, Fail, d.checks["manifests"].Status, "a constraint means the one that it finds, and a sync does not do without it")
+	assert.Contains(t, d.checks["manifests"].Detail, "2.0.0: ")
 }
 
 // A registry that accepts and then says nothing holds nobody up.

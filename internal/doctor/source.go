@@ -148,7 +148,6 @@ func (d *sourceDoctor) choose(context.Context) finding {
 func (d *sourceDoctor) manifests(ctx context.Context) finding {
 	var passedOver []string
 	for n, f := range d.followed {
-		byPattern := f.ByPattern && !f.Named
 		m, err := d.repository.Manifest(ctx, f.Reference)
 		if err != nil && ctx.Err() != nil && len(d.layers) > 0 {
 			return warn("the registry or the way to it is slow; a sync has source.timeout for it", "%d of %d were had in the time of this check", n, len(d.followed))
@@ -156,9 +155,9 @@ func (d *sourceDoctor) manifests(ctx context.Context) finding {
 		if err != nil {
 			return transport(err)
 		}
-		l, err := oci.ChooseLayer(m, d.Archive, byPattern)
+		l, err := oci.ChooseLayer(m, d.Archive, f.ByPattern && !f.Named)
 		switch {
-		case err != nil && byPattern:
+		case err != nil && f.ByChance():
 			passedOver = append(passedOver, f.Reference)
 		case err != nil:
 			return fail("push the archive as "+d.Archive+" (source.archive), or as the only file", "%s: %v", f.Reference, err)
