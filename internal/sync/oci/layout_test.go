@@ -18,6 +18,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"github.com/specman/specman/internal/sync/oci"
 )
@@ -216,6 +217,25 @@ func TestLayoutBodyIsCanceled(t *testing.T) {
 	cancel()
 	_, err = io.ReadAll(body)
 	assert.Equal(t, oci.Canceled, failure(t, err).Kind)
+}
+
+// A push that hangs holds the folder's lock, and whoever waits for that can give up.
+func TestAPushThatWaitsForAnotherIsCanceled(t *testing.T) {
+	dir := t.TempDir()
+	other, err := os.Open(dir)
+	require.NoError(t, err)
+	defer other.Close()
+	require.NoError(t, unix.Flock(int(other.Fd()), unix.LOCK_EX))
+
+	r := openLayout(t, dir)
+	ctx, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(100*time.Millisecond, cancel)
+	file := write(t, filepath.Join(t.TempDir(), "manifests.tgz"), "archive")
+	_, err = r.Push(ctx, oci.PushRequest{File: file, Tag: "0.0.0"})
+	assert.Equal(t, oci.Canceled, failure(t, err).Kind)
+
+	require.NoError(t, unix.Flock(int(other.Fd()), unix.LOCK_UN))
+	push(t, r, "0.0.0", "archive")
 }
 
 func TestPushRefuses(t *testing.T) {

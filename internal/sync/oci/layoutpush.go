@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -28,7 +29,7 @@ func (l *layout) push(ctx context.Context, up upload) error {
 	if err := os.MkdirAll(l.dir, 0o755); err != nil {
 		return l.fail(opPush, up.tag, err)
 	}
-	unlock, err := lockFolder(l.dir)
+	unlock, err := lockFolder(ctx, l.dir)
 	if err != nil {
 		return l.fail(opPush, up.tag, err)
 	}
@@ -49,23 +50,31 @@ func (l *layout) push(ctx context.Context, up upload) error {
 	return nil
 }
 
+// lockWait is how often it is tried again to lock a folder into which another pushes.
+const lockWait = 50 * time.Millisecond
+
 // lockFolder keeps two pushes from losing each other's tags. The lock is on the
 // folder itself, so that nothing foreign lies in a layout.
-func lockFolder(dir string) (unlock func(), err error) {
+func lockFolder(ctx context.Context, dir string) (unlock func(), err error) {
 	f, err := os.Open(dir)
 	if err != nil {
 		return nil, err
 	}
 	for {
-		if err = unix.Flock(int(f.Fd()), unix.LOCK_EX); !errors.Is(err, unix.EINTR) {
-			break
+		switch err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); {
+		case err == nil, errors.Is(err, unix.ENOTSUP), errors.Is(err, unix.ENOLCK): // some network volumes have no locks
+			return func() { f.Close() }, nil
+		case !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR):
+			f.Close()
+			return nil, fmt.Errorf("lock %s: %w", dir, err)
+		}
+		select {
+		case <-ctx.Done(): // the other one may never end
+			f.Close()
+			return nil, fmt.Errorf("lock %s: %w", dir, ctx.Err())
+		case <-time.After(lockWait):
 		}
 	}
-	if err != nil && !errors.Is(err, unix.ENOTSUP) && !errors.Is(err, unix.ENOLCK) { // some network volumes have no locks
-		f.Close()
-		return nil, fmt.Errorf("lock %s: %w", dir, err)
-	}
-	return func() { f.Close() }, nil
 }
 
 func inMemory(content []byte) func() (io.ReadCloser, error) {
