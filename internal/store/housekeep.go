@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"sync"
 	"time"
 )
 
@@ -19,7 +20,8 @@ const (
 	scrubRest = 10
 )
 
-// scrubs are the background checks of this process. Only Housekeep uses it.
+// scrubs are the background checks of this process. Only scrubIfDue uses it, one call at
+// a time.
 type scrubs struct {
 	ended time.Time // the last that came to its end; zero: none has
 	rest  time.Time // until then none begins
@@ -29,6 +31,9 @@ type scrubs struct {
 // damaged trees whole from others and, every Options.ScrubInterval, reads and
 // checks all files, until ctx ends.
 func (s *Store) Housekeep(ctx context.Context) {
+	var scrubbing sync.WaitGroup
+	defer scrubbing.Wait()
+	scrubbing.Go(func() { s.scrub(ctx) }) // it takes hours, for which the rest cannot wait
 	tick := time.NewTicker(housekeepInterval)
 	defer tick.Stop()
 	for {
@@ -39,13 +44,26 @@ func (s *Store) Housekeep(ctx context.Context) {
 			s.log.Warn("The store cannot be measured", "error", err)
 		}
 		s.keepSpare()
-		s.scrubIfDue(ctx)
 		s.repairDamaged()
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		case <-s.changed:
+		}
+	}
+}
+
+// scrub makes the background checks that are due, until ctx ends.
+func (s *Store) scrub(ctx context.Context) {
+	tick := time.NewTicker(housekeepInterval)
+	defer tick.Stop()
+	for {
+		s.scrubIfDue(ctx)
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
 		}
 	}
 }

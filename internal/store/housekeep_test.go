@@ -2,11 +2,13 @@ package store
 
 import (
 	"bytes"
+	"context"
 	"log/slog"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/opencontainers/go-digest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
@@ -110,4 +112,42 @@ func TestAScrubOfAVolumeThatCannotBeWrittenIsNotRepeated(t *testing.T) {
 		s.scrubIfDue(t.Context())
 	}
 	assert.Equal(t, 1, strings.Count(log.String(), "background check found no damage"))
+}
+
+// A check of a large store takes hours. What goes out of use meanwhile is removed all the
+// same, and what is damaged is mended.
+func TestTheRestDoesNotWaitForAScrub(t *testing.T) {
+	dir := t.TempDir()
+	large, small := content{"large": strings.Repeat("x", 3*scrubRate)}, content{"small": "1"}
+	s := openStore(t, dir)
+	top, low := hold(t, s, "2.0.0", large), hold(t, s, "1.0.0", small)
+	follow(t, s, top, low)
+	require.NoError(t, s.Close())
+	scrubbedAgo(t, dir, 8*24*time.Hour)
+	s = openStore(t, dir, func(o *Options) { o.Keep, o.ScrubInterval = 0, 7*24*time.Hour })
+
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		s.Housekeep(ctx)
+	}()
+	defer func() {
+		cancel()
+		<-ended
+	}()
+	require.Eventually(t, func() bool { return users(s, layerFor(large)) == 2 }, 10*time.Second, time.Millisecond) // the view, and the check
+	follow(t, s, top)
+	require.Eventually(t, func() bool { return s.countTrees() == 1 }, 10*time.Second, time.Millisecond)
+	assert.Equal(t, 2, users(s, layerFor(large)), "the check still goes on")
+}
+
+// users is how many hold a tree.
+func users(s *Store, layer digest.Digest) int {
+	s.loaded.mu.Lock()
+	defer s.loaded.mu.Unlock()
+	if t := s.loaded.trees[layer]; t != nil {
+		return t.users
+	}
+	return 0
 }
