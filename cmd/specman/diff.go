@@ -17,7 +17,8 @@ func newDiffCommand(app *app) *cobra.Command {
 		GroupID: groupStore,
 		Long: `List the files that are added (+), removed (-) and changed (~) from A to B. Each is
 a tag, a manifest digest, or the id of a view. A release is taken alone, as it was
-pushed; a view is its releases laid over each other.
+pushed; a view is its releases laid over each other. A path with characters in it that
+do not print, with " or with \ is quoted.
 
 Without arguments: from the served view to the one that following leads to. They
 differ while a pin or a rollback holds the served one.
@@ -61,7 +62,7 @@ func (a *app) diff(ctx context.Context, from, to string, format outputFormat) er
 		paths []string
 	}{{"-", d.Removed}, {"~", d.Changed}, {"+", d.Added}} {
 		for _, path := range part.paths {
-			w.line("%s %s", part.sign, path)
+			w.path(part.sign, path)
 		}
 	}
 	if w.err == nil {

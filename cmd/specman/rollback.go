@@ -125,7 +125,7 @@ func (a *app) printMove(m ops.Move) error {
 	}{{"-", m.Removed}, {"~", m.Changed}, {"+", m.Added}} {
 		for _, path := range part.paths {
 			if printed++; printed <= maxPrintedPaths {
-				w.line("%s %s", part.sign, path)
+				w.path(part.sign, path)
 			}
 		}
 	}

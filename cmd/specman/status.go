@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -104,6 +105,16 @@ func (w *textWriter) cure(indent, cure string) {
 	if cure != "" {
 		w.line("%s%s", indent, cure)
 	}
+}
+
+// path is a line for what became of a file. An archive brings names that a terminal
+// would obey, or that go on on a line of their own and tell there of another file: a
+// name that is not all plain text is quoted.
+func (w *textWriter) path(sign, path string) {
+	if quoted := strconv.Quote(path); quoted != `"`+path+`"` {
+		path = quoted
+	}
+	w.line("%s %s", sign, path)
 }
 
 // when is a moment for people and for scripts.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"net/http"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/specman/specman/internal/ops"
+	"github.com/specman/specman/internal/testenv"
 )
 
 // before asserts that texts come in this order in a text.
@@ -148,4 +150,24 @@ func TestNothingIsHeld(t *testing.T) {
 	assert.Equal(t, "nothing is held yet\n", got.stdout)
 	got = runWith(t, nil, "--store.dir="+t.TempDir(), "releases", "-o", "json")
 	assert.Equal(t, "[]\n", got.stdout)
+}
+
+// Whoever looks before he lets a release in must not be shown something else by it.
+func TestNamesThatAreNoPlainTextAreQuoted(t *testing.T) {
+	folder := "--store.dir=" + filepath.Join(t.TempDir(), "store")
+	for tag, content := range map[string]map[string]string{
+		"1.0.0": {"roar/ä b.yaml": "1"},
+		"2.0.0": {"a\n- roar/x.yaml": "1", "\x1b[2J": "1", `"b"`: "1", "roar/ä b.yaml": "2"},
+	} {
+		got := runReading(t, bytes.NewReader(testenv.TGZ(t, content)), nil, "import", "-", "--tag="+tag, folder)
+		require.Equal(t, 0, got.status, got.stderr)
+	}
+	const added = "+ \"\\x1b[2J\"\n" + "+ \"\\\"b\\\"\"\n" + "+ \"a\\n- roar/x.yaml\"\n"
+	got := runWith(t, nil, "diff", "1.0.0", "2.0.0", folder)
+	require.Equal(t, 0, got.status, got.stderr)
+	assert.Equal(t, "~ roar/ä b.yaml\n"+added, got.stdout)
+
+	got = runWith(t, nil, "pin", "1.0.0", "--alone", folder)
+	require.Equal(t, 0, got.status, got.stderr)
+	assert.Contains(t, got.stdout, strings.ReplaceAll(added, "+ ", "- "))
 }
