@@ -26,16 +26,17 @@ func (s *Store) GC(dryRun bool) (Garbage, error) {
 	if dryRun {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		releases := s.outOfUse(s.state.Load(), s.options().Keep, wall())
-		trees, err := s.unnamed(s.without(releases), true)
+		st, _ := s.dated()
+		releases := s.outOfUse(st, s.options().Keep, wall())
+		trees, err := s.unnamed(st.without(releases), true)
 		return Garbage{Releases: releases, Trees: trees}, err
 	}
-	return s.remove("removed", func(now time.Time) []Release { return s.outOfUse(s.state.Load(), s.options().Keep, now) })
+	return s.remove("removed", func(st *state, now time.Time) []Release { return s.outOfUse(st, s.options().Keep, now) })
 }
 
 // remove takes the releases that choose returns out of the state, and then the trees that
 // none names. The files go last, when others need not wait for it any more.
-func (s *Store) remove(why string, choose func(now time.Time) []Release) (Garbage, error) {
+func (s *Store) remove(why string, choose func(st *state, now time.Time) []Release) (Garbage, error) {
 	s.removing.RLock()
 	defer s.removing.RUnlock()
 	garbage, asides, err := s.takeOut(why, choose)
@@ -47,24 +48,25 @@ func (s *Store) remove(why string, choose func(now time.Time) []Release) (Garbag
 }
 
 // takeOut is remove; asides are the folders of trees, which have lost their names.
-func (s *Store) takeOut(why string, choose func(now time.Time) []Release) (garbage Garbage, asides []string, err error) {
+func (s *Store) takeOut(why string, choose func(st *state, now time.Time) []Release) (garbage Garbage, asides []string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
 		return garbage, nil, errClosed
 	}
+	st, changed := s.dated()
 	now := wall()
-	releases := choose(now)
-	next := s.without(releases)
+	releases := choose(st, now)
+	next := st.without(releases)
 	trees, err := s.unnamed(next, false)
 	garbage.Releases = releases
 	if err != nil {
 		return garbage, nil, err
 	}
-	if len(releases) > 0 {
-		for _, r := range releases {
-			next.event(now, "removed", r.Source, "%s %s (%s): out of use since %s", why, r.Tag, r.Manifest, r.Demoted.UTC().Format(time.RFC3339))
-		}
+	for _, r := range releases {
+		next.event(now, "removed", r.Source, "%s %s (%s): out of use since %s", why, r.Tag, r.Manifest, r.Demoted.UTC().Format(time.RFC3339))
+	}
+	if changed || len(releases) > 0 {
 		if err := s.save(next); err != nil {
 			return garbage, nil, err
 		}
@@ -104,9 +106,19 @@ func (s *state) names(layer digest.Digest) bool {
 	return slices.ContainsFunc(s.Releases, func(r Release) bool { return r.Layer == layer })
 }
 
+// dated is the state with all that is out of use dated. What goes out of use without a
+// swap, as when the sources of a pinned store change, or one stand-in takes the place of
+// another, nobody has dated; changed says whether there is any.
+func (s *Store) dated() (st *state, changed bool) {
+	old := s.state.Load()
+	st = old.clone()
+	s.demote(st, s.current.Load())
+	return st, !slices.EqualFunc(st.Releases, old.Releases, func(a, b Release) bool { return a.Demoted.Equal(b.Demoted) })
+}
+
 // without is the state less some releases.
-func (s *Store) without(releases []Release) *state {
-	next := s.state.Load().clone()
+func (s *state) without(releases []Release) *state {
+	next := s.clone()
 	next.Releases = slices.DeleteFunc(next.Releases, func(r Release) bool {
 		return slices.ContainsFunc(releases, func(g Release) bool { return g.Key() == r.Key() })
 	})
@@ -225,9 +237,10 @@ func (s *Store) inUse(st *state, served *View) map[ReleaseKey]bool {
 }
 
 // demote dates the releases that are not in use. What goes out of use now did so last,
-// wherever the clock was before.
+// wherever the clock was before, and also where it was out of use before it stood in for
+// another.
 func (s *Store) demote(st *state, served *View) {
-	inUse := s.inUse(st, served)
+	inUse, was := s.inUse(st, served), s.inUse(s.state.Load(), s.current.Load())
 	now := wall()
 	for n := range st.Releases {
 		if at := st.Releases[n].Demoted; !at.Before(now) {
@@ -239,7 +252,7 @@ func (s *Store) demote(st *state, served *View) {
 		switch {
 		case inUse[r.Key()]:
 			r.Demoted = time.Time{}
-		case r.Demoted.IsZero():
+		case r.Demoted.IsZero(), was[r.Key()]:
 			r.Demoted = now.UTC()
 		}
 	}

@@ -108,8 +108,8 @@ func (s *Store) waitForRemovals() {
 // removeOldest removes the release that is out of use for the longest, nil if
 // there is none that may go.
 func (s *Store) removeOldest() (*Release, error) {
-	garbage, err := s.remove("removed to make space", func(now time.Time) []Release {
-		out := s.outOfUse(s.state.Load(), 0, now)
+	garbage, err := s.remove("removed to make space", func(st *state, now time.Time) []Release {
+		out := s.outOfUse(st, 0, now)
 		return out[:min(1, len(out))]
 	})
 	if len(garbage.Releases) == 0 {

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -129,4 +130,44 @@ func TestChangesWhileAnotherStandsIn(t *testing.T) {
 	_, err := s.Forget("0.1.0", "")
 	assert.NoError(t, err)
 	assert.Len(t, s.Following("default"), 1)
+}
+
+// What stood in for another goes out of use when that is had again, not when it did before.
+func TestWhatStoodInHasItsGrace(t *testing.T) {
+	grace := func(o *Options) { o.Keep, o.Grace = 0, time.Minute }
+	dir := t.TempDir()
+	s, _ := openStandIn(t, dir, grace)
+	require.NoError(t, s.Close())
+	setClock(t, dir, time.Hour)
+	s = openStore(t, dir, grace)
+	require.Equal(t, standing, served(t, s))
+	c := hold(t, s, "2.0.0", lost)
+	follow(t, s, c)
+	require.Equal(t, lost, served(t, s))
+	garbage, err := s.GC(false)
+	require.NoError(t, err)
+	assert.Empty(t, garbage.Releases, "it was served a moment ago")
+}
+
+// A source that is taken out of the configuration while something is pinned is out of use:
+// its releases go when their time has come.
+func TestWhatNobodyFollowsWhilePinnedGoes(t *testing.T) {
+	options := Options{Keep: 0, Sources: []string{"default", "b"}}
+	s := openStore(t, t.TempDir(), func(o *Options) { options.Dir = o.Dir; *o = options })
+	follow(t, s, hold(t, s, "1.0.0", content{"f": "1"}))
+	require.NoError(t, s.Pin(*s.Served(), "pin", "test"))
+	other := content{"g": "2"}
+	require.NoError(t, stage(t, s, layerFor(other), other).Publish())
+	require.NoError(t, s.Add(Release{Source: "b", Tag: "9.0.0", Manifest: layerFor(other), Layer: layerFor(other), Fetched: time.Now()}))
+	_, err := s.Follow("b", []Contribution{{Tag: "9.0.0", Manifest: layerFor(other)}})
+	require.NoError(t, err)
+	options.Sources = options.Sources[:1]
+	require.NoError(t, s.Configure(options))
+	would, err := s.GC(true)
+	require.NoError(t, err)
+	garbage, err := s.GC(false)
+	require.NoError(t, err)
+	assert.Equal(t, would.Trees, garbage.Trees)
+	require.Len(t, garbage.Releases, 1)
+	assert.Equal(t, "b", garbage.Releases[0].Source)
 }
