@@ -162,3 +162,28 @@ func TestAddedAgainIsNotInUse(t *testing.T) {
 	got, _ := s.Release(r.Key())
 	assert.False(t, got.Demoted.IsZero())
 }
+
+// What goes out of use has its grace also where the clock was ahead when others did.
+func TestGraceAfterAClockThatWasAhead(t *testing.T) {
+	dir := t.TempDir()
+	options := func(o *Options) { o.Keep, o.Grace = 1, time.Minute }
+	s := openStore(t, dir, options)
+	follow(t, s, hold(t, s, "0.0.0", content{"f": "1"}))
+	follow(t, s, hold(t, s, "0.0.0", content{"f": "2"})) // 1 goes out of use
+	require.NoError(t, s.Close())
+	setClock(t, dir, -24*time.Hour)
+	s = openStore(t, dir, options)
+	follow(t, s, hold(t, s, "0.0.0", content{"f": "3"}), hold(t, s, "1.0.0", content{"g": "3"})) // 2 does
+	follow(t, s, hold(t, s, "0.0.0", content{"f": "4"}))                                         // both of 3 do
+	garbage, err := s.GC(false)
+	require.NoError(t, err)
+	assert.Empty(t, garbage.Releases)
+	require.NoError(t, s.Close())
+	setClock(t, dir, time.Hour)
+	s = openStore(t, dir, options)
+	garbage, err = s.GC(false)
+	require.NoError(t, err)
+	require.Len(t, garbage.Releases, 3)
+	assert.Equal(t, layerFor(content{"f": "1"}), garbage.Releases[0].Layer, "the order is kept")
+	assert.Equal(t, layerFor(content{"f": "2"}), garbage.Releases[1].Layer)
+}

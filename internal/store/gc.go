@@ -242,18 +242,34 @@ func (s *Store) inUse(st *state, served *View) map[ReleaseKey]bool {
 func (s *Store) demote(st *state, served *View) {
 	inUse, was := s.inUse(st, served), s.inUse(s.state.Load(), s.current.Load())
 	now := wall()
-	for n := range st.Releases {
-		if at := st.Releases[n].Demoted; !at.Before(now) {
-			now = at.Add(1)
-		}
-	}
+	var before, leaving []*Release
 	for n := range st.Releases {
 		r := &st.Releases[n]
 		switch {
 		case inUse[r.Key()]:
 			r.Demoted = time.Time{}
 		case r.Demoted.IsZero(), was[r.Key()]:
-			r.Demoted = now.UTC()
+			leaving = append(leaving, r)
+		default:
+			before = append(before, r)
 		}
+	}
+	if len(leaving) > 0 {
+		putBefore(before, now)
+	}
+	for _, r := range leaving {
+		r.Demoted = now.UTC()
+	}
+}
+
+// putBefore has releases that went out of use before now have dates before now, in the
+// order that they have. To date what leaves now after a clock that was ahead would take
+// its grace away, until the clock is there again.
+func putBefore(releases []*Release, now time.Time) {
+	first := now.Add(-time.Duration(len(releases)))
+	ahead := slices.DeleteFunc(releases, func(r *Release) bool { return r.Demoted.Before(first) })
+	slices.SortStableFunc(ahead, func(a, b *Release) int { return a.Demoted.Compare(b.Demoted) })
+	for n, r := range ahead {
+		r.Demoted = now.Add(time.Duration(n - len(ahead))).UTC()
 	}
 }
