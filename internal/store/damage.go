@@ -130,7 +130,8 @@ func (s *Store) keepNote(layer digest.Digest, paths ...string) {
 }
 
 // noteFolder writes down, where nothing is written yet, that the folder of a tree is
-// damaged, if there is one: what is not there the next start sees. To be called under mu.
+// damaged, if there is one: what is not there the next start sees. To be called under mu, or before
+// anybody else has the store.
 func (s *Store) noteFolder(layer digest.Digest) {
 	folder := treeFolder(s.dir, layer)
 	_, err := os.Lstat(filepath.Join(folder, damageFile))
@@ -146,6 +147,19 @@ func (s *Store) markUnreadable(layer digest.Digest) {
 	s.noteDamaged(layer)
 	if !s.HasTree(layer) { // or a sync was faster
 		s.noteFolder(layer)
+	}
+}
+
+// noteIndexes writes down which trees this start has found with a damaged index: another
+// may not come by them.
+func (s *Store) noteIndexes() {
+	for _, layer := range s.DamagedTrees() {
+		t, err := s.loaded.acquire(layer)
+		if err == nil {
+			s.loaded.release(t)
+		} else if errors.Is(err, errIndex) {
+			s.noteFolder(layer)
+		}
 	}
 }
 

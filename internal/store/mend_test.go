@@ -225,6 +225,24 @@ func TestDamageOfWhatIsNotServedOutlivesARestart(t *testing.T) {
 	}
 }
 
+// The same of an index that only a start has found damaged.
+func TestADamagedIndexThatAStartFoundOutlivesIt(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir)
+	pinned := content{"f": "1"}
+	follow(t, s, hold(t, s, "1.0.0", pinned))
+	require.NoError(t, holdVersion(s, "1.0.0"))
+	follow(t, s, hold(t, s, "2.0.0", content{"f": "2"}))
+	require.NoError(t, s.Close())
+	flip(t, filepath.Join(treeFolder(dir, layerFor(pinned)), "index"))
+	s = openStore(t, dir)
+	require.Equal(t, []digest.Digest{layerFor(pinned)}, s.DamagedTrees())
+	_, err := s.Unpin("")
+	require.NoError(t, err)
+	require.NoError(t, s.Close())
+	assert.Equal(t, []digest.Digest{layerFor(pinned)}, openStore(t, dir).DamagedTrees())
+}
+
 // flip changes a bit of a file.
 func flip(t *testing.T, path string) {
 	t.Helper()

@@ -83,6 +83,7 @@ func (s *Store) recover() error {
 	s.state.Store(st)
 	s.succeeded = maps.Clone(st.Succeeded)
 	s.loadView(st)
+	s.noteIndexes()
 	s.recallDamage(st)
 	for source, contributes := range st.Following {
 		for _, c := range contributes {
