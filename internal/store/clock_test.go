@@ -187,3 +187,22 @@ func TestGraceAfterAClockThatWasAhead(t *testing.T) {
 	assert.Equal(t, layerFor(content{"f": "1"}), garbage.Releases[0].Layer, "the order is kept")
 	assert.Equal(t, layerFor(content{"f": "2"}), garbage.Releases[1].Layer)
 }
+
+// What is imported, and a registry covers, is kept before what went out of use while the
+// clock was ahead.
+func TestWhatIsAddedAfterAClockThatWasAheadIsTheLatest(t *testing.T) {
+	dir := t.TempDir()
+	options := func(o *Options) { o.Keep = 1 }
+	s := openStore(t, dir, options)
+	importOf(t, s, "0.0.0", content{"i": "1"})
+	follow(t, s, hold(t, s, "0.0.0", content{"f": "1"}))
+	require.NoError(t, s.Close())
+	setClock(t, dir, -24*time.Hour)
+	s = openStore(t, dir, options)
+	importOf(t, s, "0.0.0", content{"i": "2"})
+	s.UnclaimAll(ImportSource)
+	garbage, err := s.GC(false)
+	require.NoError(t, err)
+	require.Len(t, garbage.Releases, 1)
+	assert.Equal(t, layerFor(content{"i": "1"}), garbage.Releases[0].Layer)
+}

@@ -53,6 +53,7 @@ func (s *state) add(r Release) {
 		*old = r
 	} else {
 		r.Demoted = wall() // until it is followed
+		putBefore(s.demoted(), r.Demoted)
 		s.Releases = append(s.Releases, r)
 		s.event(wall(), "release", r.Source, "got %s: %d files, manifest %s", r.Tag, r.Files, r.Manifest)
 	}

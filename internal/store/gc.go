@@ -262,6 +262,16 @@ func (s *Store) demote(st *state, served *View) {
 	}
 }
 
+// demoted are the releases that went out of use.
+func (s *state) demoted() (out []*Release) {
+	for n := range s.Releases {
+		if r := &s.Releases[n]; !r.Demoted.IsZero() {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
 // putBefore has releases that went out of use before now have dates before now, in the
 // order that they have. To date what leaves now after a clock that was ahead would take
 // its grace away, until the clock is there again.

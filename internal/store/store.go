@@ -118,7 +118,13 @@ func (s *Store) Configure(opts Options) error {
 		return k.Source != ImportSource && !slices.Contains(opts.Sources, k.Source)
 	})
 	next := s.state.Load().clone()
-	if next.Pin != nil || s.servesDesired(next) {
+	if next.Pin != nil {
+		if dated, changed := s.dated(); changed {
+			_ = s.save(dated) // or else GC does
+		}
+		return nil
+	}
+	if s.servesDesired(next) {
 		return nil
 	}
 	_, err := s.serveDesired(next, true)
