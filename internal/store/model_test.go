@@ -6,8 +6,9 @@ import (
 	"testing"
 )
 
-// Two registries, an operator, readers, a disk that loses and spoils things and the
-// collection of garbage come upon one store in random order. After each operation all is
+// Three registries, an operator, readers, a disk that loses and spoils things, a volume that
+// is full, a clock that is set and the collection of garbage come upon one store in random
+// order. After each operation all is
 // looked at that must be true whatever went before: modelcheck_test.go.
 
 // operation is something that happens to a store. It returns what came of it, for the log.
@@ -23,6 +24,7 @@ var operations = []operation{
 	{1, "sync --force", (*world).syncForce},
 	{1, "sync all", (*world).syncAll},
 	{1, "import", (*world).importOne},
+	{1, "import again", (*world).importAgain},
 	{1, "a tag vanishes", (*world).loseTag},
 	{2, "a layer vanishes", (*world).loseLayer},
 
@@ -32,12 +34,19 @@ var operations = []operation{
 	{1, "forget", (*world).forget},
 	{1, "configure", (*world).configure},
 	{2, "gc", (*world).collect},
+	{1, "make space", (*world).makeSpace},
 	{1, "restart", (*world).restart},
 
 	{2, "restart with a loss", (*world).restartWithLoss},
 	{1, "verify after a loss", (*world).verifyAfterLoss},
 	{1, "mend all", (*world).mendAll},
 
+	{1, "restart with a damaged state", (*world).restartWithDamagedState},
+	{1, "restart with another clock", (*world).restartWithClock},
+	{1, "readers find damage", (*world).readersFindDamage},
+	{3, "a fault", (*world).fault},
+
+	{1, "history is read", (*world).readHistory},
 	{1, "a version is read", (*world).readVersion},
 	{1, "a reader begins", (*world).beginReading},
 	{1, "a reader reads", (*world).goOnReading},
@@ -135,6 +144,7 @@ func (w *world) syncAll() string {
 			w.sync(source, false)
 		}
 	}
+	w.unsettled = false
 	w.checkAfterSync()
 	return fmt.Sprint(w.opts.Sources)
 }

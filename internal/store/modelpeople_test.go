@@ -1,8 +1,10 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -14,7 +16,15 @@ func (w *world) rollBack() string {
 	if err != nil {
 		return err.Error()
 	}
+	before := *w.s.Served()
 	require.NoError(w.t, w.s.Pin(target, "rollback", "rollback"))
+	now := *w.s.Served()
+	require.NotEqual(w.t, before.ID, now.ID)
+	if before.Alone {
+		before.Number++
+	}
+	require.Less(w.t, now.Number, before.Number, "a rollback goes back")
+	require.False(w.t, now.Alone)
 	return target.ID
 }
 
@@ -58,26 +68,20 @@ func (w *world) forget() string {
 }
 
 func (w *world) configure() string {
-	sources := []string{"a", "b"}
-	if w.r.IntN(2) == 0 {
-		sources = []string{"b", "a"}
-	}
-	if w.r.IntN(3) == 0 {
-		sources = sources[:1]
-	}
-	w.opts.Sources, w.opts.Keep = sources, w.r.IntN(3)
+	sources := []string{"a", "b", "c"}
+	w.r.Shuffle(3, func(n, m int) { sources[n], sources[m] = sources[m], sources[n] })
+	sources = sources[:1+w.r.IntN(3)]
+	w.opts.Sources, w.opts.Keep, w.opts.Grace = sources, []int{0, 1, 3}[w.r.IntN(3)], []time.Duration{0, time.Hour}[w.r.IntN(2)]
 	require.NoError(w.t, w.s.Configure(w.opts))
 	return fmt.Sprintf("%v, keep %d", sources, w.opts.Keep)
 }
 
 func (w *world) collect() string {
-	kept := w.contributed()
+	kept := w.needed()
 	garbage, err := w.s.GC(false)
 	require.NoError(w.t, err)
-	for _, k := range kept {
-		_, ok := w.s.Release(k)
-		require.True(w.t, ok, "%v is followed, and removed", k)
-	}
+	w.checkKept(kept)
+	w.checkCollected(w.opts.Keep)
 	return fmt.Sprintf("%d releases, %d trees", len(garbage.Releases), len(garbage.Trees))
 }
 
@@ -85,7 +89,9 @@ func (w *world) readVersion() string {
 	version := w.anyVersion()
 	v, err := w.s.AcquireVersion(version)
 	if err != nil {
-		require.ErrorIs(w.t, err, ErrNotHeld)
+		if !w.harmed || !errors.Is(err, errIndex) {
+			require.ErrorIs(w.t, err, ErrNotHeld)
+		}
 		return err.Error()
 	}
 	defer v.Close()
