@@ -10,12 +10,16 @@ import (
 // timeFormat is how moments are written in messages.
 const timeFormat = time.RFC3339
 
+// query says no more than was asked for: not every call knows every parameter.
 func (r MoveRequest) query() url.Values {
-	return url.Values{
-		"version": {r.Version},
-		"alone":   {strconv.FormatBool(r.Alone)},
-		"dryRun":  {strconv.FormatBool(r.DryRun)},
+	q := url.Values{"dryRun": {strconv.FormatBool(r.DryRun)}}
+	if r.Version != "" {
+		q.Set("version", r.Version)
 	}
+	if r.Alone {
+		q.Set("alone", "true")
+	}
+	return q
 }
 
 func moveRequest(r *http.Request) (m MoveRequest, err error) {

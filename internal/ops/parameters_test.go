@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -105,5 +106,19 @@ func TestParametersOfAnImport(t *testing.T) {
 				problemOf(t, w)
 			}
 		})
+	}
+}
+
+// To follow again is to go where that leads: a version that was named would be ignored.
+func TestUnpinKnowsNoVersion(t *testing.T) {
+	r := newRig(t)
+	r.follow(r.hold("1.0.0", files{"f": "1"}))
+	_, err := PinTo(r.store, MoveRequest{})
+	require.NoError(t, err)
+	for _, query := range []string{"version=1.0.0", "alone=true"} {
+		w := httptest.NewRecorder()
+		r.server.routes(true).ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/api/v1/unpin?"+query, nil))
+		assert.Equal(t, http.StatusBadRequest, w.Code, "%s", w.Body)
+		assert.NotNil(t, r.store.Pinned())
 	}
 }

@@ -44,7 +44,7 @@ func (s *Server) routes(trusted bool) http.Handler {
 	change("/api/v1/sync", s.parameters(s.postSync, "wait", "force"))
 	change("/api/v1/rollback", s.parameters(s.move(Rollback), "version", "alone", "dryRun"))
 	change("/api/v1/pin", s.parameters(s.move(PinTo), "version", "alone", "dryRun"))
-	change("/api/v1/unpin", s.parameters(s.move(Follow), "version", "alone", "dryRun"))
+	change("/api/v1/unpin", s.parameters(s.move(Follow), "dryRun"))
 	change("/api/v1/forget", s.parameters(s.postForget, "version"))
 	change("/api/v1/import", s.inQuery(lasting(s.postImport), "tag", "force"))
 	change("/api/v1/verify", s.parameters(lasting(s.postVerify), "repair"))
