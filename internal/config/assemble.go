@@ -109,29 +109,3 @@ func decode(merged settings) (out struct {
 	}
 	return out
 }
-
-// filesOf lists the configuration file and every file that a value names.
-func filesOf(configFile string, values []value) []string {
-	var files []string
-	if configFile != "" {
-		files = append(files, configFile)
-	}
-	for _, v := range values {
-		if !v.key.Reads {
-			continue
-		}
-		switch content := v.content.(type) {
-		case string:
-			if content != "" {
-				files = append(files, content)
-			}
-		case []string:
-			for _, item := range content {
-				if !IsPEM(item) {
-					files = append(files, item)
-				}
-			}
-		}
-	}
-	return files
-}

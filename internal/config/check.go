@@ -11,12 +11,6 @@ import (
 	"sync"
 )
 
-// IsPEM reports whether an item of a list of key files is a PEM block itself and
-// no path.
-func IsPEM(item string) bool {
-	return strings.HasPrefix(strings.TrimSpace(item), "-----BEGIN ")
-}
-
 // checkRepository keeps credentials out of a key that is printed. The rest is
 // judged by LoadOptions.ValidateSource, which knows the rules of registries.
 func checkRepository(s string) error {

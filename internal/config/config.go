@@ -79,7 +79,7 @@ type Verify struct {
 
 // Cosign names the public keys, any of which must have signed the manifest.
 type Cosign struct {
-	Keys []string // each a path, or a PEM block itself ([IsPEM])
+	Keys []string // each a path, or a PEM block itself
 }
 
 // Notation is set whole or not at all.

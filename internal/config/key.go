@@ -31,7 +31,6 @@ type Key struct {
 
 	Secret bool // never printed
 	Twin   bool // has a `…File` twin from which the value can be read instead
-	Reads  bool // names a file (or folder) that is read, and re-read when it changes
 
 	// check refuses a text, or one item of a list; its error says what is allowed.
 	check func(string) error

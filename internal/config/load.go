@@ -32,13 +32,7 @@ type Loaded struct {
 	Warnings []string          // one line each, for the log; no secrets in them
 
 	values []value
-	files  []string
 }
-
-// Files lists every file and folder that the configuration depends on: the
-// configuration file itself (even the default one that is not there yet) and what
-// the keys name. A change of any of them is a reason to load again.
-func (loaded *Loaded) Files() []string { return slices.Clone(loaded.files) }
 
 // Load reads all layers. A wrong configuration is an [*Error] with every mistake;
 // no other error is returned. It may be called again at any time, with the same
@@ -55,10 +49,6 @@ func Load(opts LoadOptions) (*Loaded, error) {
 	}
 	loaded.Warnings = append(loaded.Warnings, l.vars.unknown(l.keys)...)
 	loaded.File = path
-	if path == "" {
-		path = l.opts.DefaultFile
-	}
-	loaded.files = filesOf(path, loaded.values)
 	return loaded, nil
 }
 

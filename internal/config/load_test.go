@@ -265,29 +265,3 @@ func TestControlSocketFollowsTheStore(t *testing.T) {
 	assert.Equal(t, "/run/s.sock", given{file: "store: {dir: /data}\ncontrol: {socket: /run/s.sock}"}.mustLoad(t).Config.Control.Socket)
 	assert.Equal(t, "/data/control.sock", given{file: "store: {dir: /data}\ncontrol: {socket: ''}"}.mustLoad(t).Config.Control.Socket)
 }
-
-func TestFilesThatTheConfigurationDependsOn(t *testing.T) {
-	loaded := given{file: `
-source:
-  tls: {caFile: /tls/ca.pem, certFile: /tls/c.pem, keyFile: /tls/k.pem}
-  auth: {usernameFile: /auth/user, passwordFile: /auth/password, dockerConfig: /auth/config.json}
-  verify: {cosign: {keys: [/keys/a.pub, "-----BEGIN PUBLIC KEY-----\n…"]}, notation: {trustStore: /trust, trustPolicy: /policy}}
-http: {tls: {certFile: /http/c.pem, keyFile: /http/k.pem, clientCAFile: /http/ca.pem}, auth: {htpasswdFile: /http/htpasswd}}
-ops: {tokenFile: /ops/token}
-webhook: {url: "https://example.com", secretFile: /hook/key}
-store: {dir: /not/a/file/to/watch}
-`}.mustLoad(t)
-	assert.ElementsMatch(t, []string{
-		loaded.File,
-		"/tls/ca.pem", "/tls/c.pem", "/tls/k.pem", "/auth/user", "/auth/password", "/auth/config.json",
-		"/keys/a.pub", "/trust", "/policy", "/http/c.pem", "/http/k.pem", "/http/ca.pem", "/http/htpasswd", "/ops/token", "/hook/key",
-	}, loaded.Files())
-
-	t.Run("the default file counts before it is there", func(t *testing.T) {
-		missing := filepath.Join(t.TempDir(), "config.yaml")
-		loaded, err := Load(LoadOptions{DefaultFile: missing})
-		require.NoError(t, err)
-		assert.Equal(t, []string{missing}, loaded.Files())
-		assert.Empty(t, loaded.File)
-	})
-}

@@ -27,7 +27,7 @@ func Keys() []Key {
 // fileTwin is the key that names the file which holds the value of k.
 func fileTwin(k Key) Key {
 	return Key{
-		Name: k.Name + "File", Kind: Text, Reads: true,
+		Name: k.Name + "File", Kind: Text,
 		Help: "File that holds " + k.Name + ". Use it for mounted Kubernetes Secrets: it is re-read within 10 s of a change, without a restart, " +
 			"and one final line break is ignored. Set either it or " + k.Name + ", not both.",
 	}
@@ -60,11 +60,11 @@ func sourceKeys() []Key {
 			Help: "Longest wait between failed syncs. The wait doubles from failure to failure, and ends at once when a credential, a CA or the configuration changes."},
 		{Name: "source.plainHTTP", Kind: Bool, Default: "false",
 			Help: "Talk HTTP without TLS to the registry. Credentials then cross the network in the clear."},
-		{Name: "source.tls.caFile", Kind: Text, Reads: true,
+		{Name: "source.tls.caFile", Kind: Text,
 			Help: "PEM bundle of certificate authorities to trust beside the system's. A self-signed server certificate is accepted here as its own root."},
-		{Name: "source.tls.certFile", Kind: Text, Reads: true,
+		{Name: "source.tls.certFile", Kind: Text,
 			Help: "PEM client certificate for registries that ask for one. Set it together with source.tls.keyFile."},
-		{Name: "source.tls.keyFile", Kind: Text, Reads: true,
+		{Name: "source.tls.keyFile", Kind: Text,
 			Help: "PEM private key of source.tls.certFile. Set them together."},
 		{Name: "source.tls.insecureSkipVerify", Kind: Bool, Default: "false",
 			Help: "Accept any server certificate. It wins over source.tls.caFile and is warned about on every start; digests are checked all the same."},
@@ -81,7 +81,7 @@ func authKeys() []Key {
 			Help: "Password for basic login. Prefer source.auth.passwordFile: files are re-read when they change and do not show in a process list."},
 		{Name: "source.auth.token", Kind: Text, Secret: true, Twin: true,
 			Help: "Bearer or identity token, for registries that take one instead of a password."},
-		{Name: "source.auth.dockerConfig", Kind: Text, Reads: true,
+		{Name: "source.auth.dockerConfig", Kind: Text,
 			Help: "Path of a docker config.json or of a mounted .dockerconfigjson. The entry of the registry's host is used."},
 		{Name: "source.auth.ecr.region", Kind: Text,
 			Help: "AWS region of the registry. Empty: read from the ECR host name."},
@@ -98,11 +98,11 @@ func authKeys() []Key {
 
 func verifyKeys() []Key {
 	return []Key{
-		{Name: "source.verify.cosign.keys", Kind: List, Reads: true,
+		{Name: "source.verify.cosign.keys", Kind: List,
 			Help: "Cosign public keys, any of which must have signed the manifest. Each is the path of a PEM file or the PEM block itself. What is not verified is never served; empty: not asked for. Not in this version, which refuses it."},
-		{Name: "source.verify.notation.trustStore", Kind: Text, Reads: true,
+		{Name: "source.verify.notation.trustStore", Kind: Text,
 			Help: "Folder of Notation's trust store (x509/ca/NAME/…). Set it together with source.verify.notation.trustPolicy. Not in this version, which refuses it."},
-		{Name: "source.verify.notation.trustPolicy", Kind: Text, Reads: true,
+		{Name: "source.verify.notation.trustPolicy", Kind: Text,
 			Help: "Notation's trustpolicy.json. Set it together with source.verify.notation.trustStore. Not in this version, which refuses it."},
 		{Name: "source.verify.strict", Kind: Bool, Default: "false",
 			Help: "What to do when a changed policy refuses a release that is served. false keeps serving it and reports it, true stops serving it. Not in this version, which refuses true."},
@@ -147,16 +147,16 @@ func httpKeys() []Key {
 	return []Key{
 		{Name: "http.listen", Kind: Text, Default: ":8443", Required: true, check: checkAddress,
 			Help: "Address at which the tree is served over TLS. Port 0 takes a free one, which the log names."},
-		{Name: "http.tls.certFile", Kind: Text, Reads: true,
+		{Name: "http.tls.certFile", Kind: Text,
 			Help: "PEM certificate chain of the server. None: a self-signed one is made once, kept in the store and renewed before it ends. Set it together with http.tls.keyFile."},
-		{Name: "http.tls.keyFile", Kind: Text, Reads: true,
+		{Name: "http.tls.keyFile", Kind: Text,
 			Help: "PEM private key of http.tls.certFile. ECDSA P-256 is the fastest for new connections."},
 		{Name: "http.tls.hosts", Kind: List, Required: true,
 			Default: "specman-service.hubble-system.svc.cluster.local,specman-service.hubble-system.svc,specman-service.hubble-system,specman-service,localhost,127.0.0.1",
 			Help:    "Names and addresses in the self-signed certificate. Not used with http.tls.certFile."},
-		{Name: "http.tls.clientCAFile", Kind: Text, Reads: true,
+		{Name: "http.tls.clientCAFile", Kind: Text,
 			Help: "PEM bundle of authorities of which every client must show a certificate. Empty: no client certificates."},
-		{Name: "http.auth.htpasswdFile", Kind: Text, Reads: true,
+		{Name: "http.auth.htpasswdFile", Kind: Text,
 			Help: "htpasswd file (bcrypt, as `htpasswd -B` writes it) for HTTP basic login. Empty: the tree is open to all, as SCAR's is."},
 		{Name: "http.listing", Kind: Bool, Default: "true",
 			Help: "List folders that have no index.html: HTML for people, JSON for programs."},
@@ -173,7 +173,7 @@ func opsKeys() []Key {
 	return []Key{
 		{Name: "ops.listen", Kind: Text, Default: ":8080", Required: true, check: checkAddress,
 			Help: "Address of metrics, health, status page and API, over plain HTTP. Keep it inside the cluster."},
-		{Name: "ops.tokenFile", Kind: Text, Reads: true,
+		{Name: "ops.tokenFile", Kind: Text,
 			Help: "File with the bearer token for the API calls that change something. None: those calls are refused on TCP; the control socket takes them without."},
 		{Name: "ops.pprof", Kind: Bool, Default: "false",
 			Help: "Serve Go's profiles at /debug/pprof/ of ops.listen."},
@@ -181,7 +181,7 @@ func opsKeys() []Key {
 			Help: "Unix socket (mode 0600) through which commands such as `specman status` talk to the running service. Empty: control.sock in store.dir."},
 		{Name: "webhook.url", Kind: Text, check: checkURL,
 			Help: "URL to which each swap of the view is POSTed, at least once. Only its scheme and host are ever printed. Not in this version, which refuses it."},
-		{Name: "webhook.secretFile", Kind: Text, Reads: true,
+		{Name: "webhook.secretFile", Kind: Text,
 			Help: "File with the key that signs what is sent to webhook.url. None: it is sent without a signature."},
 	}
 }

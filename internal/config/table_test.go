@@ -55,7 +55,6 @@ func TestDefaultsAreThoseOfTheContract(t *testing.T) {
 		Log:     Log{Level: "info", Format: "text"},
 	}, loaded.Config)
 	assert.Empty(t, loaded.Warnings)
-	assert.Empty(t, loaded.Files())
 	for name, origin := range loaded.Origins {
 		assert.Equal(t, Origin{From: "default"}, origin, name)
 	}
@@ -135,7 +134,6 @@ func TestEverySecretHasAFileTwin(t *testing.T) {
 	for name, k := range names {
 		if k.Secret || k.Twin {
 			assert.Contains(t, names, name+"File")
-			assert.True(t, names[name+"File"].Reads, name)
 		}
 	}
 }
