@@ -44,7 +44,7 @@ func sourceKeys() []Key {
 				"`semver:CONSTRAINT` is its highest match (a blank means AND), `tags:REGEXP` is every match, `sha256:…` is one manifest. " +
 				"What `versions` or `tags:` match and is no archive (a chart, a signature) is passed over; what is asked for alone, by its name or by `semver:`, is a failure then."},
 		{Name: "source.maxReleases", Kind: Int, Default: "32", Min: 1,
-			Help: "Most releases that one pattern may bring in. Of more matches the highest versions are followed, 0.0.0 always among them if it matches; `specman status` names the rest."},
+			Help: "Most releases that the patterns of a source may bring in together. Of more matches the highest versions are followed, 0.0.0 always among them if it matches; `specman status` names the rest."},
 		{Name: "source.exclude", Kind: List,
 			Help: "Tags or digests never to be followed. Use it to keep a bad release out for good; `specman forget` does the same for one replica."},
 		{Name: "source.archive", Kind: Text, Default: "manifests.tgz", Required: true,
@@ -92,7 +92,7 @@ func authKeys() []Key {
 		{Name: "source.auth.ecr.roleARN", Kind: Text,
 			Help: "AWS role to assume before asking for an ECR token. The keys, or else the default chain, are what it is assumed with."},
 		{Name: "source.auth.ecr.externalID", Kind: Text,
-			Help: "External id that source.auth.ecr.roleARN asks for. Without a role it has no effect."},
+			Help: "External id that source.auth.ecr.roleARN asks for. Without a role it is refused."},
 	}
 }
 
@@ -118,7 +118,7 @@ func storeKeys() []Key {
 		{Name: "store.maxTreeBytes", Kind: Size, Default: "8Gi", Min: 1,
 			Help: "Largest archive, unpacked. A release above it is refused; it bounds what a hostile archive can do to the volume."},
 		{Name: "store.maxFiles", Kind: Int, Default: "1000000", Min: 1,
-			Help: "Most files and folders in one archive, unpacked. What a link to a folder adds counts too."},
+			Help: "Most files in one archive, unpacked, and what links to folders add counts too. Folders, links and what is skipped have a limit of their own: the same number, but 10000 at least."},
 		{Name: "store.maxFileBytes", Kind: Size, Default: "4Gi", Min: 1,
 			Help: "Largest single file of an archive."},
 		{Name: "store.minFree", Kind: Size, Default: "256Mi",
@@ -133,7 +133,7 @@ func storeKeys() []Key {
 func gateKeys() []Key {
 	return []Key{
 		{Name: "gate.maxVanishedPercent", Kind: Int, Default: "0", Max: 100,
-			Help: "Refuse a release by which more than this per cent of the paths of the tag's last release would disappear. A tar made one folder up makes 100 of them disappear; 0 switches the gate off."},
+			Help: "Refuse a release by which more than this per cent of the files of the tag's last release would disappear. A tar made one folder up makes 100 of them disappear; 0 switches the gate off."},
 		{Name: "gate.requirePaths", Kind: List,
 			Help: "Paths that the resulting view must hold, as /roar/nickfury/versions.yaml. A release without which one would be missing is refused."},
 		{Name: "gate.command", Kind: List,

@@ -56,7 +56,7 @@ type Options struct {
 	// Why says, for people, why nothing is served yet.
 	Why func() string
 	// OnDamage is told of a file that turned out not to be what was published:
-	// store.Store.Damaged. The file is opened once more after it.
+	// store.Store.ReportDamage. The file is opened once more after it.
 	OnDamage func(*store.View, store.Entry)
 
 	limits limits
