@@ -16,6 +16,7 @@ import (
 // a time may call its methods.
 type app struct {
 	env            []string
+	defaultFile    string // of the configuration
 	stdin          io.Reader
 	stdout, stderr io.Writer
 
@@ -45,7 +46,7 @@ func (a *app) loadConfig() (*config.Loaded, error) {
 	return config.Load(config.LoadOptions{
 		Flags:            a.flags,
 		Env:              a.env,
-		DefaultFile:      config.DefaultFile,
+		DefaultFile:      a.defaultFile,
 		ValidateSelector: validateSelector,
 		ValidateSource:   validateSource,
 		ValidateWebhook:  validateWebhook,

@@ -12,6 +12,8 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/specman/specman/internal/config"
 )
 
 func main() {
@@ -25,7 +27,7 @@ func main() {
 // or configuration. It uses nothing of the process but what it is given, so that
 // tests can run it many times, and at the same time.
 func run(ctx context.Context, args, env []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	app := &app{env: env, stdin: stdin, stdout: stdout, stderr: stderr}
+	app := &app{env: env, defaultFile: config.DefaultFile, stdin: stdin, stdout: stdout, stderr: stderr}
 	root := newRootCommand(app)
 	root.SetArgs(append([]string{}, args...)) // never nil: cobra would read os.Args
 	return report(stderr, root.ExecuteContext(ctx))

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
+	"fmt"
 	"maps"
 	"os"
 	"reflect"
@@ -43,10 +45,11 @@ func (m reloadMetrics) succeeded() {
 	m.at.SetToCurrentTime()
 }
 
-// watchConfig applies a changed configuration file until ctx ends. A bad one is
-// reported once and the old one stays in use.
+// watchConfig applies a changed configuration file until ctx ends, the default one also
+// where it comes only then. A bad one is reported once and the old one stays in use, and
+// so it does where the file has gone: that must not end the polling.
 func (s *service) watchConfig(ctx context.Context, group *sources, st *store.Store) {
-	path := s.app.loaded.File
+	path := cmp.Or(s.app.loaded.File, s.app.defaultFile)
 	last := fileSum(path)
 	tick := time.NewTicker(configPollInterval)
 	defer tick.Stop()
@@ -57,11 +60,14 @@ func (s *service) watchConfig(ctx context.Context, group *sources, st *store.Sto
 		case <-tick.C:
 		}
 		sum := fileSum(path)
-		if path == "" || sum == last {
+		if sum == last {
 			continue
 		}
 		last = sum
 		loaded, err := s.app.loadConfig()
+		if err == nil && loaded.File == "" {
+			err = fmt.Errorf("%s has gone; a restart would go on without it", path)
+		}
 		if err == nil {
 			err = s.apply(loaded, group, st)
 		}

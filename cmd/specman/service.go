@@ -169,7 +169,7 @@ func (s *service) notices(web *httpserve.Server) (all []ops.Notice) {
 	if err := s.badConfig.Load(); err != nil {
 		all = append(all, ops.Notice{
 			What: fmt.Sprintf("the configuration on disk is not in use: %v", *err),
-			Cure: "mend it, as a restart would end with it; `specman config` checks it",
+			Cure: "mend it before the next restart; `specman config` checks it",
 		})
 	}
 	for _, err := range web.BadFiles() {
