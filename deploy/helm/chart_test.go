@@ -157,6 +157,31 @@ func TestBase64IsTakenOverLines(t *testing.T) {
 	assert.Equal(t, "c2VjcmV0", find(t, out, "Secret", "specman-secrets").Data["registry-password"])
 }
 
+// What `helm test` reaches is what the service reaches.
+func TestThePolicyIsOfTheTestPodToo(t *testing.T) {
+	out, err := render(t, "default")
+	require.NoError(t, err, out)
+	labels := find(t, out, "Pod", "-doctor").Metadata.Labels
+	for label, want := range find(t, out, "NetworkPolicy", "specman").Spec["podSelector"].(map[string]any)["matchLabels"].(map[string]any) {
+		assert.Equal(t, want, labels[label], label)
+	}
+}
+
+// The role of a pod comes from the node, whichever of its names the registry is called by.
+func TestThePolicyLetsTheRoleIn(t *testing.T) {
+	for host, want := range map[string]bool{
+		"123456789012.dkr.ecr.eu-central-1.amazonaws.com": true,
+		"123456789012.dkr-ecr.eu-central-1.on.aws":        true,
+		"harbor.example.com":                              false,
+	} {
+		out, err := render(t, "default", "--set", "config.source.repository="+host+"/a")
+		require.NoError(t, err, out)
+		egress, err := yaml.Marshal(find(t, out, "NetworkPolicy", "specman").Spec["egress"])
+		require.NoError(t, err)
+		assert.Equal(t, want, strings.Contains(string(egress), "169.254.170.23/32"), host)
+	}
+}
+
 func TestPackage(t *testing.T) {
 	dir := t.TempDir()
 	out, err := helm(t, "package", chart, "--destination", dir)
@@ -169,9 +194,12 @@ func TestPackage(t *testing.T) {
 // An object is what a test looks at in a manifest.
 type object struct {
 	Kind     string
-	Metadata struct{ Name string }
-	Data     map[string]string
-	Spec     map[string]any
+	Metadata struct {
+		Name   string
+		Labels map[string]string
+	}
+	Data map[string]string
+	Spec map[string]any
 }
 
 // find returns the first object of that kind whose name ends so.
