@@ -23,6 +23,7 @@ const (
 // scrubs are the background checks of this process. Only scrubIfDue uses it, one call at
 // a time.
 type scrubs struct {
+	rate  int       // bytes a second; tests lower it
 	ended time.Time // the last that came to its end; zero: none has
 	rest  time.Time // until then none begins
 }
@@ -81,7 +82,7 @@ func (s *Store) scrubIfDue(ctx context.Context) {
 		return
 	}
 	began := time.Now()
-	report, err := s.Verify(ctx, VerifyOptions{BytesPerSecond: scrubRate})
+	report, err := s.Verify(ctx, VerifyOptions{BytesPerSecond: s.scrubs.rate})
 	switch {
 	case errors.Is(err, context.Canceled):
 		return

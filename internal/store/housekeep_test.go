@@ -118,13 +118,14 @@ func TestAScrubOfAVolumeThatCannotBeWrittenIsNotRepeated(t *testing.T) {
 // same, and what is damaged is mended.
 func TestTheRestDoesNotWaitForAScrub(t *testing.T) {
 	dir := t.TempDir()
-	large, small := content{"large": strings.Repeat("x", 3*scrubRate)}, content{"small": "1"}
+	large, small := content{"large": strings.Repeat("x", 4*blockSize)}, content{"small": "1"}
 	s := openStore(t, dir)
 	top, low := hold(t, s, "2.0.0", large), hold(t, s, "1.0.0", small)
 	follow(t, s, top, low)
 	require.NoError(t, s.Close())
 	scrubbedAgo(t, dir, 8*24*time.Hour)
 	s = openStore(t, dir, func(o *Options) { o.Keep, o.ScrubInterval = 0, 7*24*time.Hour })
+	s.scrubs.rate = 1
 
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
