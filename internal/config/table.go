@@ -44,7 +44,7 @@ func sourceKeys() []Key {
 				"`semver:CONSTRAINT` is its highest match (a blank means AND), `tags:REGEXP` is every match, `sha256:…` is one manifest. " +
 				"What `versions` or `tags:` match and is no archive (a chart, a signature) is passed over; what is asked for alone, by its name or by `semver:`, is a failure then."},
 		{Name: "source.maxReleases", Kind: Int, Default: "32", Min: 1,
-			Help: "Most releases that the patterns of a source may bring in together. Of more matches the highest versions are followed, 0.0.0 always among them if it matches; `specman status` names the rest."},
+			Help: "Most releases that the patterns of a source may bring in together, but for the one that each `semver:` finds. Of more matches the highest versions are followed, 0.0.0 always among them if it matches; `specman status` names the rest."},
 		{Name: "source.exclude", Kind: List,
 			Help: "Tags or digests never to be followed. Use it to keep a bad release out for good; `specman forget` does the same for one replica."},
 		{Name: "source.archive", Kind: Text, Default: "manifests.tgz", Required: true,

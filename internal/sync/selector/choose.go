@@ -41,19 +41,18 @@ type Choice struct {
 	// first, then all else: as near to the view's order, top first, as the names
 	// alone can say.
 	Followed []Followed
-	// LeftOut are the tags that only patterns match and that are not followed for
-	// maxReleases, highest first.
+	// LeftOut are the tags that are not followed for maxReleases, highest first.
 	LeftOut []string
 }
 
 // Choose applies the selectors of a source to the tags of its repository.
 //
-// Exactly named tags and digests are followed whether listed or not. What exclude
-// names, tag or digest, is never followed. (A manifest that a tag turns out to
-// resolve to is not seen here.) Of the tags that patterns alone match, the
-// maxReleases highest are followed, below 1 all of them: versions by precedence,
-// then other tags, the last in byte order first. 0.0.0 is one of them whenever a
-// pattern matches it.
+// Exactly named tags and digests are followed whether listed or not, and so is the
+// one tag that a constraint (semver:) finds. What exclude names, tag or digest, is
+// never followed. (A manifest that a tag turns out to resolve to is not seen here.)
+// Of the tags that other patterns alone match, the maxReleases highest are followed,
+// below 1 all of them: versions by precedence, then other tags, the last in byte order
+// first. 0.0.0 is one of them whenever a pattern matches it.
 //
 // A named tag that a pattern matches too lies where the first of the two
 // selectors puts it, even while the list does not hold it, so that a tag that
@@ -129,7 +128,7 @@ func limit(candidates []candidateTag, found map[string]*Followed, maxReleases in
 	for _, c := range candidates {
 		if f := found[c.name]; f != nil && c.version == unversioned {
 			choice.Followed = append(choice.Followed, *f)
-			if !f.Named {
+			if f.ByChance() {
 				room--
 			}
 		}
@@ -139,12 +138,12 @@ func limit(candidates []candidateTag, found map[string]*Followed, maxReleases in
 		if f == nil || c.version == unversioned {
 			continue
 		}
-		if !f.Named && room <= 0 {
+		if f.ByChance() && room <= 0 {
 			choice.LeftOut = append(choice.LeftOut, c.name)
 			continue
 		}
 		choice.Followed = append(choice.Followed, *f)
-		if !f.Named {
+		if f.ByChance() {
 			room--
 		}
 	}
