@@ -199,3 +199,17 @@ func FuzzParseState(f *testing.F) {
 		}
 	})
 }
+
+// A view of no release could not be served: a state that names one is no state.
+func TestAViewOfNoReleaseIsNoState(t *testing.T) {
+	none, some := ViewRecord{ID: "v-1"}, ViewRecord{ID: "v-1", Releases: []ReleaseKey{{Tag: "0.0.0"}}}
+	for name, st := range map[string]state{
+		"served": {Format: stateFormat, View: &none, History: []ViewRecord{some}},
+		"before": {Format: stateFormat, View: &some, History: []ViewRecord{none}},
+	} {
+		data, err := formatState(&st)
+		require.NoError(t, err)
+		_, err = parseState(data)
+		assert.ErrorIs(t, err, errState, name)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -89,12 +90,12 @@ func (s *Store) MakeSpace(bytes, files int64) error {
 	refusal = s.CheckSpace(bytes, files)
 	for errors.Is(refusal, ErrNoSpace) {
 		removed, err := s.removeOldest()
+		refusal = s.CheckSpace(bytes, files) // a tree that nobody names may have gone too
 		if err != nil || removed == nil {
 			return errors.Join(refusal, err)
 		}
 		s.log.Warn("Removed an older release to make space", "source", removed.Source, "tag", removed.Tag, "manifest", removed.Manifest,
 			"cure", "enlarge the volume, or lower store.keep")
-		refusal = s.CheckSpace(bytes, files)
 	}
 	return refusal
 }
@@ -106,10 +107,11 @@ func (s *Store) waitForRemovals() {
 }
 
 // removeOldest removes the release that is out of use for the longest, nil if
-// there is none that may go.
+// there is none that may go. One whose tree somebody reads, a slow client or a check of
+// all files, would give no room before that ends, and its successors would go in vain.
 func (s *Store) removeOldest() (*Release, error) {
 	garbage, err := s.remove("removed to make space", func(st *state, now time.Time) []Release {
-		out := s.outOfUse(st, 0, now)
+		out := slices.DeleteFunc(s.outOfUse(st, 0, now), func(r Release) bool { return s.loaded.inUse(r.Layer) })
 		return out[:min(1, len(out))]
 	})
 	if len(garbage.Releases) == 0 {

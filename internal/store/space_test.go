@@ -101,6 +101,28 @@ func TestMakeSpaceRemovesTheOldestFirst(t *testing.T) {
 	assert.Contains(t, served(t, s)["f"], "3", "what is served stays")
 }
 
+// What is removed while somebody reads it gives no room: all the others would go after it,
+// in vain.
+func TestMakeSpaceLeavesWhatIsRead(t *testing.T) {
+	s := openStore(t, smallVolume(t, "size=16m"), func(o *Options) { o.Keep = 10 })
+	var all []Contribution
+	for n := range 4 {
+		all = append(all, hold(t, s, "0.0.0", content{"f": strings.Repeat(fmt.Sprint(n), 3<<20)}))
+		follow(t, s, all[n])
+	}
+	first, ok := s.Release(ReleaseKey{"default", "0.0.0", all[0].Manifest})
+	require.True(t, ok)
+	reader, err := s.AcquireTree(first.Layer)
+	require.NoError(t, err)
+	defer reader.Close()
+
+	require.NoError(t, s.MakeSpace(5<<20, 1))
+	for n, held := range []bool{true, false, true, true} {
+		_, ok := s.Held(ReleaseKey{"default", "0.0.0", all[n].Manifest})
+		assert.Equal(t, held, ok, "release %d", n)
+	}
+}
+
 func TestInodesCountAsSpace(t *testing.T) {
 	s := openStore(t, smallVolume(t, "size=8m,nr_inodes=64"))
 	assert.NoError(t, s.CheckSpace(0, 10))

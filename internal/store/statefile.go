@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"math/bits"
 	"path/filepath"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -85,7 +86,11 @@ func (s *state) check() error {
 			return fmt.Errorf("release %s: layer %q: %w", r.Tag, r.Layer, err)
 		}
 	}
-	for _, v := range s.History {
+	views := s.History
+	if s.View != nil {
+		views = append(slices.Clone(views), *s.View)
+	}
+	for _, v := range views {
 		if len(v.Releases) == 0 {
 			return fmt.Errorf("view %s is of no release", v.ID)
 		}
