@@ -117,7 +117,8 @@ func (s *Store) markDamaged(t *tree, records ...int32) {
 	s.keepNote(t.layer, paths...)
 }
 
-// keepNote writes down which files of a tree are damaged. To be called under mu.
+// keepNote writes down which files of a tree are damaged, none where it is the folder. To
+// be called as noteFolder is.
 func (s *Store) keepNote(layer digest.Digest, paths ...string) {
 	var lines strings.Builder
 	for _, p := range paths {
@@ -130,8 +131,8 @@ func (s *Store) keepNote(layer digest.Digest, paths ...string) {
 }
 
 // noteFolder writes down, where nothing is written yet, that the folder of a tree is
-// damaged, if there is one: what is not there the next start sees. To be called under mu, or before
-// anybody else has the store.
+// damaged, if there is one: what is not there the next start sees. To be called under
+// mu, or before anybody else has the store.
 func (s *Store) noteFolder(layer digest.Digest) {
 	folder := treeFolder(s.dir, layer)
 	_, err := os.Lstat(filepath.Join(folder, damageFile))
