@@ -280,8 +280,8 @@ func (w *world) noteOutOfUse() {
 }
 
 // checkCollected: of what was out of use of each source the latest are held, so are those
-// that were in use a moment ago, and no others.
-func (w *world) checkCollected(keep int) {
+// that were in use a moment ago, and no others, but for those that are spared.
+func (w *world) checkCollected(keep int, spared func(Release) bool) {
 	w.t.Helper()
 	for _, source := range []string{"a", "b", "c", ImportSource} {
 		var out []ReleaseKey
@@ -293,8 +293,8 @@ func (w *world) checkCollected(keep int) {
 		slices.SortFunc(out, func(k, l ReleaseKey) int { return w.out[l].step - w.out[k].step })
 		held := 0
 		for n, k := range out {
-			_, ok := w.s.Release(k)
-			if ok {
+			r, ok := w.s.Release(k)
+			if ok && !spared(r) {
 				held++
 			}
 			if n < keep && (keep >= len(out) || w.out[out[keep]].step < w.out[k].step) {

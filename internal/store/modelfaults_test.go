@@ -93,7 +93,7 @@ func (w *world) makeSpace() string {
 	kept := w.needed()
 	require.ErrorIs(w.t, w.s.MakeSpace(w.s.mustVolume(w.t).size, 1), ErrNoSpace)
 	w.checkKept(kept)
-	w.checkCollected(0)
+	w.checkCollected(0, func(r Release) bool { return w.s.loaded.inUse(r.Layer) })
 	return fmt.Sprintf("%d are held", len(w.s.Releases()))
 }
 

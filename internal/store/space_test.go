@@ -116,6 +116,9 @@ func TestMakeSpaceLeavesWhatIsRead(t *testing.T) {
 	require.NoError(t, err)
 	defer reader.Close()
 
+	second, err := s.AcquireVersion(string(all[1].Manifest))
+	require.NoError(t, err)
+	second.Close() // it stays at hand, and nobody reads it
 	require.NoError(t, s.MakeSpace(5<<20, 1))
 	for n, held := range []bool{true, false, true, true} {
 		_, ok := s.Held(ReleaseKey{"default", "0.0.0", all[n].Manifest})
