@@ -123,16 +123,23 @@ func TestNoTimeOfTheStateIsMonotonic(t *testing.T) {
 	}
 }
 
-// What went out of use last is kept, though the clock was ahead before.
-func TestKeepAfterAClockThatWasAhead(t *testing.T) {
-	dir := t.TempDir()
-	options := func(o *Options) { o.Keep, o.Grace = 1, time.Minute }
-	s := openStore(t, dir, options)
+// clockThatWasAhead is a store in which 1 went out of use, and 2 is in use, when the clock
+// was ahead; now it is set back.
+func clockThatWasAhead(t *testing.T, by time.Duration) (s *Store, dir string, options func(*Options)) {
+	t.Helper()
+	dir = t.TempDir()
+	options = func(o *Options) { o.Keep, o.Grace = 1, time.Minute }
+	s = openStore(t, dir, options)
 	follow(t, s, hold(t, s, "0.0.0", content{"f": "1"}))
 	follow(t, s, hold(t, s, "0.0.0", content{"f": "2"})) // 1 goes out of use
 	require.NoError(t, s.Close())
-	setClock(t, dir, -50*time.Minute)
-	s = openStore(t, dir, options)
+	setClock(t, dir, -by)
+	return openStore(t, dir, options), dir, options
+}
+
+// What went out of use last is kept, though the clock was ahead before.
+func TestKeepAfterAClockThatWasAhead(t *testing.T) {
+	s, dir, options := clockThatWasAhead(t, 50*time.Minute)
 	follow(t, s, hold(t, s, "0.0.0", content{"f": "3"})) // 2 goes out of use
 	require.NoError(t, s.Close())
 	setClock(t, dir, time.Hour)
@@ -165,14 +172,7 @@ func TestAddedAgainIsNotInUse(t *testing.T) {
 
 // What goes out of use has its grace also where the clock was ahead when others did.
 func TestGraceAfterAClockThatWasAhead(t *testing.T) {
-	dir := t.TempDir()
-	options := func(o *Options) { o.Keep, o.Grace = 1, time.Minute }
-	s := openStore(t, dir, options)
-	follow(t, s, hold(t, s, "0.0.0", content{"f": "1"}))
-	follow(t, s, hold(t, s, "0.0.0", content{"f": "2"})) // 1 goes out of use
-	require.NoError(t, s.Close())
-	setClock(t, dir, -24*time.Hour)
-	s = openStore(t, dir, options)
+	s, dir, options := clockThatWasAhead(t, 24*time.Hour)
 	follow(t, s, hold(t, s, "0.0.0", content{"f": "3"}), hold(t, s, "1.0.0", content{"g": "3"})) // 2 does
 	follow(t, s, hold(t, s, "0.0.0", content{"f": "4"}))                                         // both of 3 do
 	garbage, err := s.GC(false)

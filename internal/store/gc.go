@@ -54,6 +54,7 @@ func (s *Store) takeOut(why string, choose func(st *state, now time.Time) []Rele
 	if s.closed {
 		return garbage, nil, errClosed
 	}
+	s.versions.drop() // what is at hand for the next reader may be what goes
 	st, changed := s.dated()
 	now := wall()
 	releases := choose(st, now)
@@ -76,7 +77,6 @@ func (s *Store) takeOut(why string, choose func(st *state, now time.Time) []Rele
 			s.repairs.drop(r.Layer) // nobody wants it whole any more
 		}
 	}
-	s.versions.drop()
 	if len(trees) > 0 {
 		s.loaded.forgetPublished() // it may be one of them
 	}
