@@ -131,6 +131,7 @@ func TestMistakesAreNamedBeforeAnythingIsInstalled(t *testing.T) {
 		{"sources beside a block", []string{"--set", "ociPackRegistry.endpoint=a", "--set-json", `config.sources=[{"name":"b","repository":"c/d"}]`},
 			[]string{"config.sources cannot stand beside"}},
 		{"cert-manager without an issuer", []string{"--set", "tls.certManager.enabled=true"}, []string{"issuerRef.name"}},
+		{"pods that are killed before they can end", []string{"--set", "drainSeconds=60"}, []string{"terminationGracePeriodSeconds is 45", "give it 80 or more"}},
 		{"a Kubernetes that is too old", []string{"--kube-version", "1.29.6"}, []string{">=1.30.0"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
