@@ -107,6 +107,10 @@ func (a *app) syncHere(ctx context.Context, force bool) (result syncResult, err 
 	if err != nil {
 		return result, err
 	}
+	noSource := withCure(errors.New("no source is configured"), "set source.repository")
+	if len(plansOf(s.cfg)) == 0 && !force {
+		return result, noSource // before a store is made for nothing
+	}
 	opts := storeOptions(s.cfg, s.log)
 	opts.LockWait = 0
 	st, err := store.Open(ctx, opts)
@@ -129,7 +133,7 @@ func (a *app) syncHere(ctx context.Context, force bool) (result syncResult, err 
 		result.Outcomes[p.Name] = p.Once(ctx, poller.Ask{Force: force})
 	}
 	if len(result.Outcomes) == 0 && len(back) == 0 {
-		return result, withCure(errors.New("no source is configured"), "set source.repository")
+		return result, noSource
 	}
 	_, err = st.GC(false)
 	result.Releases = st.Releases()

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -35,4 +36,12 @@ func TestASyncAfterWhichNothingIsHeldHasFailed(t *testing.T) {
 	assert.Equal(t, 0, got.status, got.stderr)
 	got = runWith(t, nil, append(s.flags(), "status")...)
 	assert.NotContains(t, got.stdout, "refused", "what has been got since is not")
+}
+
+func TestASyncWithoutASourceMakesNoStore(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "store")
+	got := runWith(t, nil, "sync", "--store.dir="+dir)
+	assert.Equal(t, 1, got.status, got.stderr)
+	assert.Contains(t, got.stderr, "set source.repository")
+	assert.NoDirExists(t, dir)
 }
