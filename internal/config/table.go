@@ -49,7 +49,7 @@ func sourceKeys() []Key {
 			Help: "Tags or digests never to be followed. Use it to keep a bad release out for good; `specman forget` does the same for one replica."},
 		{Name: "source.archive", Kind: Text, Default: "manifests.tgz", Required: true,
 			Help: "Title of the layer to unpack, of which only the base name is compared. Where no layer has it, the only layer is taken; for a tag that a pattern selected, " +
-				"only if the manifest is of a type that ORAS itself writes."},
+				"only if the manifest is of a type that ORAS itself writes. A release that is held keeps the layer that it was unpacked from: after a change, push it again."},
 		{Name: "source.interval", Kind: Duration, Default: "1m", Min: int64(100 * time.Millisecond),
 			Help: "How often the repository is polled, give or take 10 %. An idle poll is one tag list and one HEAD per followed tag."},
 		{Name: "source.timeout", Kind: Duration, Default: "10m", Min: atLeastAMoment,
