@@ -17,7 +17,7 @@ import (
 // Keeper is the store as the calls that look after it use it.
 type Keeper interface {
 	Verify(context.Context, store.VerifyOptions) (store.VerifyReport, error)
-	Repair(layer digest.Digest) error
+	Repair(ctx context.Context, layer digest.Digest) error
 	GC(dryRun bool) (store.Garbage, error)
 }
 
@@ -86,12 +86,12 @@ func VerifyStore(ctx context.Context, s Keeper, opts store.VerifyOptions, repair
 	for _, d := range report.Damaged {
 		damaged[d.Layer] = true
 	}
-	lacking, err := repairAll(s, damaged)
+	lacking, err := repairAll(ctx, s, damaged)
 	if err == nil && lacking {
 		// What one tree gets anew may be what another one lacks.
 		var outcomes map[string]poller.Outcome
 		if outcomes, err = fetch(ctx); err == nil {
-			_, err = repairAll(s, damaged)
+			_, err = repairAll(ctx, s, damaged)
 		}
 		for source, o := range outcomes {
 			if len(o.Failures) > 0 {
@@ -116,9 +116,9 @@ func VerifyStore(ctx context.Context, s Keeper, opts store.VerifyOptions, repair
 
 // repairAll mends trees from what the store holds. Lacking says that some need
 // what it does not hold.
-func repairAll(s Keeper, layers map[digest.Digest]bool) (lacking bool, err error) {
+func repairAll(ctx context.Context, s Keeper, layers map[digest.Digest]bool) (lacking bool, err error) {
 	for layer := range layers {
-		switch err := s.Repair(layer); {
+		switch err := s.Repair(ctx, layer); {
 		case errors.Is(err, store.ErrNotHeld):
 			lacking = true
 		case err != nil:

@@ -90,14 +90,18 @@ func TestRepairFromAnotherTree(t *testing.T) {
 	_, err := s.Verify(context.Background(), VerifyOptions{})
 	require.NoError(t, err)
 	assert.Equal(t, content{"a": "aaa", "d/b": "bbb", "copy": "aaa"}, served(t, s), "a request falls to another copy")
-	require.NoError(t, s.Repair(layerFor(files)))
+	ended, end := context.WithCancel(t.Context())
+	end()
+	require.ErrorIs(t, s.Repair(ended, layerFor(files)), context.Canceled, "a pod that is told to end does not wait for it")
+	assert.False(t, s.HasTree(layerFor(files)))
+	require.NoError(t, s.Repair(t.Context(), layerFor(files)))
 	assert.True(t, s.HasTree(layerFor(files)))
 	assert.Equal(t, content{"a": "aaa", "d/b": "bbb", "copy": "aaa"}, served(t, s))
 
 	rot(t, dir, files, "d/b")
 	_, err = s.Verify(context.Background(), VerifyOptions{})
 	require.NoError(t, err)
-	err = s.Repair(layerFor(files))
+	err = s.Repair(t.Context(), layerFor(files))
 	assert.True(t, errors.Is(err, ErrNotHeld), "%v", err)
 }
 

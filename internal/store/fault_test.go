@@ -73,7 +73,7 @@ func TestAFaultAfterARepairedTreeHasItsName(t *testing.T) {
 	require.NoError(t, err, "who holds the old tree goes on reading it")
 	f.Close()
 	assert.True(t, s.HasTree(layerFor(files)), "no sync will bring it again")
-	s.repairDamaged()
+	s.repairDamaged(t.Context())
 	assert.Equal(t, files, served(t, s))
 	require.NoError(t, s.Close())
 	assert.Equal(t, files, served(t, openStore(t, dir)))

@@ -45,7 +45,7 @@ func (s *Store) Housekeep(ctx context.Context) {
 			s.log.Warn("The store cannot be measured", "error", err)
 		}
 		s.keepSpare()
-		s.repairDamaged()
+		s.repairDamaged(ctx)
 		select {
 		case <-ctx.Done():
 			return

@@ -125,7 +125,7 @@ func TestWhatIsRightAgainIsServedAgain(t *testing.T) {
 	_, err := s.Verify(t.Context(), VerifyOptions{})
 	require.NoError(t, err)
 	rot(t, dir, files, "a") // the same bit again
-	s.repairDamaged()
+	s.repairDamaged(t.Context())
 	assert.True(t, s.HasTree(layerFor(files)))
 	assert.Equal(t, files, served(t, s))
 }

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"maps"
 	"slices"
@@ -114,7 +115,7 @@ func (s *Store) serveRepaired() error {
 
 // repairDamaged makes damaged trees whole from what the store holds. What it does not hold,
 // a sync must bring.
-func (s *Store) repairDamaged() {
+func (s *Store) repairDamaged(ctx context.Context) {
 	if err := s.serveRepaired(); err != nil {
 		s.log.Warn("A repaired tree is not served yet; it is tried again", "error", err)
 	}
@@ -123,10 +124,12 @@ func (s *Store) repairDamaged() {
 			s.repairs.done(layer)
 			continue
 		}
-		switch err := s.Repair(layer); {
+		switch err := s.Repair(ctx, layer); {
 		case err == nil:
 			s.repairs.done(layer)
 			s.log.Info("A damaged tree was made whole from what the store holds", "tree", layer)
+		case ctx.Err() != nil:
+			return // the next start takes it up again
 		case isTransient(err): // also where it could not look whether the content is held
 			s.repairs.again(layer, 0)
 			s.log.Warn("A damaged tree cannot be made whole at the moment; it is tried again", "tree", layer, "error", err)

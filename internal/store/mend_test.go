@@ -29,7 +29,7 @@ func TestDamageIsMendedFromATreeThatIsNotServed(t *testing.T) {
 	require.NoError(t, err)
 	require.False(t, s.HasTree(layerFor(files)))
 	assert.Equal(t, files, served(t, s), "a request falls to the other copy")
-	s.repairDamaged()
+	s.repairDamaged(t.Context())
 	assert.True(t, s.HasTree(layerFor(files)), "no registry was asked")
 	assert.Equal(t, files, served(t, s))
 }
@@ -42,16 +42,16 @@ func TestDamageIsMendedWhenWhatItLacksIsHeld(t *testing.T) {
 	rot(t, dir, files, "a")
 	_, err := s.Verify(context.Background(), VerifyOptions{})
 	require.NoError(t, err)
-	s.repairDamaged()
+	s.repairDamaged(t.Context())
 	require.False(t, s.HasTree(layerFor(files)), "the content is nowhere")
 	assert.Empty(t, s.repairs.due(), "it is not tried again before something changes")
 	require.NoError(t, s.Close())
 
 	s = openStore(t, dir)
-	s.repairDamaged()
+	s.repairDamaged(t.Context())
 	require.False(t, s.HasTree(layerFor(files)))
 	hold(t, s, "0.9.0", content{"copy": "aaa"})
-	s.repairDamaged()
+	s.repairDamaged(t.Context())
 	assert.True(t, s.HasTree(layerFor(files)))
 	assert.Equal(t, files, served(t, s))
 }
@@ -96,7 +96,7 @@ func TestVerifyFindsWhatARestartWouldMiss(t *testing.T) {
 			assert.Positive(t, testutil.ToFloat64(s.metrics.integrity))
 			if c.whole {
 				assert.Equal(t, files, served(t, s))
-				s.repairDamaged()
+				s.repairDamaged(t.Context())
 			} else {
 				require.NoError(t, stage(t, s, layerFor(files), files).Publish()) // what the next sync does
 			}
@@ -141,7 +141,7 @@ func TestALargeFileIsReadBeforeItIsServed(t *testing.T) {
 
 	hold(t, s, "0.9.0", content{"copy": files["large"]})
 	assert.Equal(t, files, served(t, s))
-	s.repairDamaged()
+	s.repairDamaged(t.Context())
 	assert.True(t, s.HasTree(layerFor(files)))
 	assert.Equal(t, files, served(t, s))
 }
@@ -159,8 +159,8 @@ func TestAMendThatMetAPassingFaultIsTriedAgain(t *testing.T) {
 		rot(t, dir, files, "a")
 		_, err := s.Verify(context.Background(), VerifyOptions{})
 		require.NoError(t, err)
-		fewDescriptors(t, n, s.repairDamaged)
-		s.repairDamaged() // a minute later
+		fewDescriptors(t, n, func() { s.repairDamaged(t.Context()) })
+		s.repairDamaged(t.Context()) // a minute later
 		assert.True(t, s.HasTree(layerFor(files)), "%d descriptors", n)
 		assert.Equal(t, files, served(t, s))
 	}
@@ -177,15 +177,15 @@ func TestAMendThatTheVolumeRefusedIsTriedAgainLater(t *testing.T) {
 	_, err := s.Verify(context.Background(), VerifyOptions{})
 	require.NoError(t, err)
 	require.NoError(t, s.Configure(Options{Keep: 3, Sources: []string{"default"}, MinFree: math.MaxInt64 / 2}))
-	s.repairDamaged()
+	s.repairDamaged(t.Context())
 	require.False(t, s.HasTree(layerFor(files)))
 	require.NoError(t, s.Configure(Options{Keep: 3, Sources: []string{"default"}}))
-	s.repairDamaged()
+	s.repairDamaged(t.Context())
 	require.False(t, s.HasTree(layerFor(files)), "it is not tried at each turn")
 	at := s.repairs.trees[layerFor(files)]
 	assert.WithinDuration(t, time.Now().Add(mendPause), at, time.Minute)
 	s.repairs.trees[layerFor(files)] = at.Add(-mendPause)
-	s.repairDamaged()
+	s.repairDamaged(t.Context())
 	assert.True(t, s.HasTree(layerFor(files)))
 }
 

@@ -85,7 +85,7 @@ func (w *world) readersFindDamage() string {
 		}
 	}
 	w.checkContent(v)
-	w.s.repairDamaged()
+	w.s.repairDamaged(w.t.Context())
 	return fmt.Sprintf("%s, found %d times", result, found)
 }
 
@@ -222,7 +222,7 @@ func (w *world) anyDeed() (name string, do func() error, whole bool) {
 			return w.s.Pin(target, "rollback", "rollback")
 		}, true
 	case 7:
-		return "mend", func() error { w.s.repairDamaged(); return nil }, false
+		return "mend", func() error { w.s.repairDamaged(w.t.Context()); return nil }, false
 	case 8:
 		return "configure", func() error { return w.s.Configure(w.opts) }, true
 	}

@@ -229,7 +229,7 @@ func (w *world) verifyAfterLoss() string {
 	result := w.lose()
 	_, err := w.s.Verify(w.t.Context(), VerifyOptions{})
 	require.NoError(w.t, err)
-	w.s.repairDamaged()
+	w.s.repairDamaged(w.t.Context())
 	return result
 }
 
@@ -293,11 +293,11 @@ func (w *world) mendAll() string {
 	report, err := w.s.Verify(w.t.Context(), VerifyOptions{})
 	require.NoError(w.t, err)
 	for _, d := range report.Damaged {
-		if !w.s.HasTree(d.Layer) && w.s.Repair(d.Layer) != nil {
+		if !w.s.HasTree(d.Layer) && w.s.Repair(w.t.Context(), d.Layer) != nil {
 			w.publish(d.Layer)
 		}
 	}
-	w.s.repairDamaged() // takes note of it
+	w.s.repairDamaged(w.t.Context()) // takes note of it
 	again, err := w.s.Verify(w.t.Context(), VerifyOptions{})
 	require.NoError(w.t, err)
 	require.Empty(w.t, again.Damaged)

@@ -183,8 +183,9 @@ func (s *Store) tagsOf(layer digest.Digest) []string {
 
 // Repair makes a damaged tree whole from what other trees hold, and puts it in
 // the place of the damaged one. The error wraps ErrNotHeld where some content
-// is nowhere in the store: then the registry must bring it.
-func (s *Store) Repair(layer digest.Digest) error {
+// is nowhere in the store: then the registry must bring it. It ends early, and
+// leaves the damaged tree as it is, when ctx does.
+func (s *Store) Repair(ctx context.Context, layer digest.Digest) error {
 	t, err := s.loaded.acquire(layer)
 	if err != nil {
 		return fmt.Errorf("repair tree %s: %w: %w", layer, ErrNotHeld, err)
@@ -198,14 +199,14 @@ func (s *Store) Repair(layer digest.Digest) error {
 		return err
 	}
 	defer st.Discard()
-	if err := s.refill(st, t); err != nil {
+	if err := s.refill(ctx, st, t); err != nil {
 		return fmt.Errorf("repair tree %s: %w", layer, err)
 	}
 	return st.Publish()
 }
 
 // refill stages a tree anew from its own good files and copies of the others.
-func (s *Store) refill(st *Staging, t *tree) error {
+func (s *Store) refill(ctx context.Context, st *Staging, t *tree) error {
 	date := func(sec int64) time.Time {
 		if sec == 0 {
 			return time.Time{}
@@ -213,6 +214,9 @@ func (s *Store) refill(st *Staging, t *tree) error {
 		return time.Unix(sec, 0)
 	}
 	for rec := range t.records {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		r, name := &t.records[rec], t.path(int32(rec))
 		switch {
 		case r.real != int32(rec):
