@@ -62,10 +62,13 @@ func (a *app) doctor(ctx context.Context, loaded *config.Loaded, format outputFo
 		width = max(width, len(name))
 	}
 	var result doctorResult
+	var unwritten error // the first line that could not be printed
 	tell := func(c doctor.Check) {
 		result.Checks = append(result.Checks, c)
 		if format == outputText {
-			fmt.Fprintf(a.stdout, "%-4s  %-*s  %-10s  %s\n", c.Status, width, c.Where, c.What, c)
+			if _, err := fmt.Fprintf(a.stdout, "%-4s  %-*s  %-10s  %s\n", c.Status, width, c.Where, c.What, c); err != nil && unwritten == nil {
+				unwritten = fmt.Errorf("write the result: %w", err)
+			}
 		}
 	}
 	checkConfig(loaded, tell)
@@ -74,9 +77,10 @@ func (a *app) doctor(ctx context.Context, loaded *config.Loaded, format outputFo
 		return err
 	}
 	if format == outputJSON {
-		if err := writeJSON(a.stdout, result); err != nil {
-			return err
-		}
+		unwritten = writeJSON(a.stdout, result)
+	}
+	if unwritten != nil {
+		return unwritten
 	}
 	if !result.OK {
 		return errReported

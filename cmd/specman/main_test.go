@@ -195,3 +195,16 @@ func TestBuildInfoIsFilledFromTheProgram(t *testing.T) {
 		})
 	}
 }
+
+// A report that a full disk swallowed must not pass for one that found nothing.
+func TestAResultThatCannotBeWrittenIsAFailure(t *testing.T) {
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	require.NoError(t, err)
+	defer full.Close()
+	for _, args := range [][]string{{"doctor"}, {"doctor", "-o", "json"}, {"config"}, {"version"}, {"releases"}, {"gc"}} {
+		var stderr bytes.Buffer
+		args = append(args, "--store.dir="+t.TempDir())
+		assert.Equal(t, 1, run(t.Context(), args, nil, strings.NewReader(""), full, &stderr), args)
+		assert.Contains(t, stderr.String(), "no space left on device", args)
+	}
+}
