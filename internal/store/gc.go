@@ -97,7 +97,6 @@ func (s *Store) takeOut(why string, choose func(st *state, now time.Time) []Rele
 		s.repairs.drop(layer)
 		s.metrics.treeDeleted()
 	}
-	s.metrics.show(s)
 	return garbage, asides, errors.Join(errs...)
 }
 

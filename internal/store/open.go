@@ -57,7 +57,6 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 		return nil, fmt.Errorf("open the store %s: %w", dir, err)
 	}
 	s.keepSpare()
-	s.metrics.show(s)
 	return s, nil
 }
 

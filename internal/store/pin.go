@@ -135,7 +135,6 @@ func (s *Store) Pin(target ViewRecord, kind, reason string) error {
 		return fmt.Errorf("hold view %s: %w", target.ID, err)
 	}
 	s.saveAgain()
-	s.metrics.show(s)
 	return nil
 }
 
@@ -172,7 +171,6 @@ func (s *Store) Unpin(by string) (swapped bool, err error) {
 	}
 	s.standInClean()
 	s.saveAgain()
-	s.metrics.show(s)
 	return swapped, nil
 }
 

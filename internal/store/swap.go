@@ -95,7 +95,7 @@ func (s *Store) replace(old, v *View) {
 	if old != nil {
 		old.Close()
 	}
-	s.metrics.swapped(s)
+	s.metrics.swapped()
 	s.wakeHousekeeping()
 	for _, f := range s.onSwap {
 		f(v)
