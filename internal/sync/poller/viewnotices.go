@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"weak"
 
 	"github.com/specman/specman/internal/store"
 	"github.com/specman/specman/internal/sync/selector"
@@ -17,7 +18,7 @@ import (
 // which somebody asks: a view can change between two syncs, by hand or by another source.
 type viewNotices struct {
 	mu      sync.Mutex
-	view    string // of which notices are
+	view    weak.Pointer[store.View] // of which notices are; the id would not do: of a repaired tree an index can be read again
 	notices []Notice
 }
 
@@ -32,8 +33,8 @@ func (p *Poller) viewNotices() []Notice {
 	c := &p.ofView
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.view != v.ID() {
-		c.view, c.notices = v.ID(), append(p.coveredNotices(v), p.indexNotices(v)...)
+	if view := weak.Make(v); c.view != view {
+		c.view, c.notices = view, append(p.coveredNotices(v), p.indexNotices(v)...)
 	}
 	return c.notices
 }

@@ -1,6 +1,9 @@
 package poller
 
 import (
+	"os"
+	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -37,6 +40,32 @@ func TestVersionsThatTheServedIndexLacks(t *testing.T) {
 	r.registry.push(t, "4.6.0", day(4), files{"a": "new", selector.IndexPath: indexOf("4.4.20", "4.5.0", "4.5.13", "4.6.0")})
 	r.sync()
 	assert.Empty(t, r.notices())
+}
+
+// A tree that was repaired makes the view that it was damaged in, and its index tells again.
+func TestNoticesOfARepairedIndex(t *testing.T) {
+	r := newRig(t)
+	index := indexOf("4.4.20", "4.5.13")
+	r.registry.push(t, "0.0.0", day(1), files{"copy": index, selector.IndexPath: index})
+	r.registry.push(t, "4.6.0", day(2), files{selector.IndexPath: indexOf("4.6.0")})
+	r.sync()
+	require.Len(t, r.notices(), 1)
+
+	releases := r.store.Releases()
+	old := releases[slices.IndexFunc(releases, func(r store.Release) bool { return r.Tag == "0.0.0" })]
+	damaged := filepath.Join(r.store.Dir(), "trees", "sha256-"+old.Layer.Encoded(), "files", selector.IndexPath)
+	require.NoError(t, os.Truncate(damaged, 3))
+	_, err := r.store.Verify(t.Context(), store.VerifyOptions{})
+	require.NoError(t, err)
+	target, err := r.store.Target("0.0.0", true)
+	require.NoError(t, err)
+	require.NoError(t, r.store.Pin(target, "pin", "test"))
+	_, err = r.store.Unpin("test")
+	require.NoError(t, err)
+	assert.Empty(t, r.notices(), "its index cannot be read")
+
+	require.NoError(t, r.store.Repair(t.Context(), old.Layer))
+	assert.Len(t, r.notices(), 1)
 }
 
 // Between two syncs, which may be hours apart, a view changes by hand and by others.
