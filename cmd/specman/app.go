@@ -48,6 +48,7 @@ func (a *app) loadConfig() (*config.Loaded, error) {
 		Env:              a.env,
 		DefaultFile:      a.defaultFile,
 		ValidateSelector: validateSelector,
+		ValidateExcluded: selector.CheckExcluded,
 		ValidateSource:   validateSource,
 		ValidateWebhook:  validateWebhook,
 	})

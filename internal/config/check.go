@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/url"
 	"regexp"
@@ -27,6 +28,14 @@ func checkAddress(s string) error {
 	}
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || strconv.FormatUint(n, 10) != port {
 		return fmt.Errorf("port %s is not allowed; allowed is a number from 0 to 65535", quote(port))
+	}
+	return nil
+}
+
+// checkRequiredPath refuses what no tree can hold, and every release would be refused for.
+func checkRequiredPath(s string) error {
+	if name := strings.Trim(s, "/"); name == "" || name == "." || !fs.ValidPath(name) {
+		return fmt.Errorf("%s is the path of no file or folder; allowed are paths as /roar/nickfury/versions.yaml, without empty, . and .. parts", quote(s))
 	}
 	return nil
 }

@@ -15,11 +15,12 @@ type LoadOptions struct {
 	Env         []string // NAME=VALUE, as os.Environ gives it
 	DefaultFile string   // read if it is there; empty: none
 
-	// ValidateSelector refuses a selector, and ValidateSource a source whose values
-	// are good each, but not together, or not for the registry's client. Their
-	// errors say what is allowed and hold no secret; errors.Join makes several
-	// mistakes. ValidateWebhook refuses a URL that is one. nil: not checked.
+	// ValidateSelector refuses a selector, ValidateExcluded an item of source.exclude,
+	// and ValidateSource a source whose values are good each, but not together, or not
+	// for the registry's client. Their errors say what is allowed and hold no secret;
+	// errors.Join makes several mistakes. ValidateWebhook refuses a URL that is one. nil: not checked.
 	ValidateSelector func(string) error
+	ValidateExcluded func(string) error
 	ValidateSource   func(Source) error
 	ValidateWebhook  func(url string) error
 }
@@ -59,6 +60,8 @@ func (o LoadOptions) keys() []Key {
 		switch k := &keys[i]; {
 		case k.Name == "source.select":
 			k.check = o.ValidateSelector
+		case k.Name == "source.exclude":
+			k.check = o.ValidateExcluded
 		case k.Name == "webhook.url" && o.ValidateWebhook != nil:
 			isURL := k.check
 			k.check = func(url string) error { return cmp.Or(isURL(url), o.ValidateWebhook(url)) }

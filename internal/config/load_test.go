@@ -36,6 +36,12 @@ func (g given) load(t *testing.T) (*Loaded, error) {
 			}
 			return nil
 		},
+		ValidateExcluded: func(s string) error {
+			if strings.HasSuffix(s, "*") {
+				return errors.New("no tag")
+			}
+			return nil
+		},
 		ValidateWebhook: func(url string) error {
 			if strings.HasSuffix(url, "/wrong") {
 				return errors.New("nobody is there")

@@ -46,7 +46,7 @@ func sourceKeys() []Key {
 		{Name: "source.maxReleases", Kind: Int, Default: "32", Min: 1,
 			Help: "Most releases that the patterns of a source may bring in together, but for the one that each `semver:` finds. Of more matches the highest versions are followed, 0.0.0 always among them if it matches; `specman status` names the rest."},
 		{Name: "source.exclude", Kind: List,
-			Help: "Tags or digests never to be followed. Use it to keep a bad release out for good; `specman forget` does the same for one replica."},
+			Help: "Tags or digests never to be followed, each by its whole name. Use it to keep a bad release out for good; `specman forget` does the same for one replica."},
 		{Name: "source.archive", Kind: Text, Default: "manifests.tgz", Required: true,
 			Help: "Title of the layer to unpack, of which only the base name is compared. Where no layer has it, the only layer is taken; for a tag that a pattern selected, " +
 				"only if the manifest is of a type that ORAS itself writes. A release that is held keeps the layer that it was unpacked from: after a change, push it again."},
@@ -134,7 +134,7 @@ func gateKeys() []Key {
 	return []Key{
 		{Name: "gate.maxVanishedPercent", Kind: Int, Default: "0", Max: 100,
 			Help: "Refuse a release by which more than this per cent of the files of the tag's last release would disappear. A tar made one folder up makes 100 of them disappear; 0 switches the gate off."},
-		{Name: "gate.requirePaths", Kind: List,
+		{Name: "gate.requirePaths", Kind: List, check: checkRequiredPath,
 			Help: "Paths that the resulting view must hold, as /roar/nickfury/versions.yaml. A release without which one would be missing is refused."},
 		{Name: "gate.command", Kind: List,
 			Help: "Program and arguments to run before a release is served; no shell is involved. The path of the release's files, in which it must not write, is its last argument; exit 0 lets the release pass. What it has started ends with it; while it cannot be started, no new release is served."},

@@ -2,6 +2,7 @@ package selector
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -85,6 +86,15 @@ type candidateTag struct {
 	version   version // if versioned
 	versioned bool
 	listed    bool // else only named by a selector
+}
+
+// CheckExcluded refuses what would exclude nothing, as a pattern. The error says what is
+// allowed.
+func CheckExcluded(text string) error {
+	if !isTag(text) && !isDigest(text) {
+		return fmt.Errorf("%q is neither a tag nor a digest; allowed are tags as 4.5.13 and whole digests as sha256:…, each by itself: there are no patterns", text)
+	}
+	return nil
 }
 
 // candidateTags returns the listed and the named tags, without doubles and

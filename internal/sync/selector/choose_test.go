@@ -11,6 +11,15 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+func TestCheckExcluded(t *testing.T) {
+	for _, text := range []string{"4.5.13", "0.0.0", "latest", someDigest} {
+		assert.NoError(t, CheckExcluded(text), text)
+	}
+	for _, text := range []string{"", "4.5.*", "tags:x", "semver:>1", "-x", "sha256:12", strings.ToUpper(someDigest)} {
+		assert.ErrorContains(t, CheckExcluded(text), "neither a tag nor a digest", text)
+	}
+}
+
 func TestChoose(t *testing.T) {
 	for name, row := range map[string]struct {
 		tags      string
