@@ -3,8 +3,8 @@
 // and, where that is not well, with what to do about it.
 //
 // What always holds: nothing is changed, but for a file that is written into the store
-// and removed again; every check ends within [Options.Timeout]; what depends on a check
-// that failed is skipped, with the reason; and no secret is told.
+// and removed again; every check ends within [Options.Timeout], or is left behind; what
+// depends on a check that failed is skipped, with the reason; and no secret is told.
 package doctor
 
 import (
@@ -74,7 +74,12 @@ func Run(ctx context.Context, opts Options, tell func(Check)) (well bool) {
 		well = well && c.Status != Fail
 		tell(c)
 	}
-	volume := opts.Store.check(&series{ctx: ctx, timeout: opts.Timeout, where: "store", tell: count})
+	onVolume := &series{ctx: ctx, timeout: opts.Timeout, where: "store", tell: count}
+	found := opts.Store.check(onVolume)
+	volume := nothing()
+	if !onVolume.hangs { // else a check may still be writing to what it found
+		volume = *found
+	}
 	for _, s := range opts.Sources {
 		s.check(&series{ctx: ctx, timeout: opts.Timeout, where: s.Name, tell: count}, volume)
 	}
@@ -110,6 +115,7 @@ type series struct {
 	where   string
 	tell    func(Check)
 	broken  string // the check that failed, and that the way leads over
+	hangs   bool   // a check has never come back
 }
 
 // check makes a check that the ones after it need: if it fails, they are skipped.
@@ -131,8 +137,25 @@ func (s *series) try(what string, f func(ctx context.Context) finding) Status {
 func (s *series) anyway(what string, f func(ctx context.Context) finding) Status {
 	ctx, cancel := context.WithTimeout(s.ctx, s.timeout)
 	defer cancel()
-	return s.report(what, f(ctx))
+	done := make(chan finding, 1)
+	go func() { done <- f(ctx) }()
+	select {
+	case found := <-done:
+		return s.report(what, found)
+	case <-ctx.Done():
+	}
+	select {
+	case found := <-done: // it says itself what it waited for
+		return s.report(what, found)
+	case <-time.After(hangsAfter):
+	}
+	s.broken, s.hangs = what, true
+	return s.report(what, fail("look at the volume and the node's kernel log: a system call waits there, as on a network volume whose server is gone",
+		"it has not come back in %v", s.timeout))
 }
+
+// hangsAfter is how long a check that was told to end may take to say so.
+const hangsAfter = 500 * time.Millisecond
 
 func (s *series) report(what string, f finding) Status {
 	s.tell(Check{Status: f.status, Where: s.where, What: what, Detail: f.detail, Cure: f.cure})
@@ -143,4 +166,9 @@ func (s *series) report(what string, f finding) Status {
 type holdings struct {
 	free    int64 // bytes above store.minFree; negative: unknown
 	hasTree func(layer digest.Digest) bool
+}
+
+// nothing is what is known of a volume that nobody has looked at.
+func nothing() holdings {
+	return holdings{free: -1, hasTree: func(digest.Digest) bool { return false }}
 }

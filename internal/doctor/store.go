@@ -29,8 +29,8 @@ type Store struct {
 
 // check looks at the folder, its room and its content. What it gives goes for a store
 // that is yet to be made, too.
-func (s Store) check(c *series) holdings {
-	h := holdings{free: -1, hasTree: func(digest.Digest) bool { return false }}
+func (s Store) check(c *series) *holdings {
+	h := nothing()
 	if dir, err := filepath.Abs(s.Dir); err == nil {
 		s.Dir = dir
 	}
@@ -43,7 +43,7 @@ func (s Store) check(c *series) holdings {
 	c.try("write", func(context.Context) finding { return s.write(there) })
 	c.try("space", func(context.Context) finding { return s.space(there, &h) })
 	c.try("content", func(context.Context) finding { return s.content(&h) })
-	return h
+	return &h
 }
 
 func (s Store) service(ctx context.Context) finding {

@@ -102,3 +102,21 @@ func TestRoom(t *testing.T) {
 	assert.Equal(t, OK, room(0, true), "what is held needs no room")
 	assert.Equal(t, Skipped, room(-1, false))
 }
+
+// A system call on a network volume whose server is gone never returns.
+func TestACheckThatHangsIsLeftBehind(t *testing.T) {
+	dir, _ := filled(t)
+	gone := make(chan struct{})
+	defer close(gone)
+	var got []string
+	s := Store{Dir: dir, Service: func(context.Context) error { <-gone; return nil }}
+	well := Run(t.Context(), Options{Store: s, Timeout: time.Millisecond, Sources: []Source{{Name: "default"}}}, func(c Check) {
+		got = append(got, c.Where+" "+c.What+" "+string(c.Status))
+		if c.What == "service" {
+			assert.Equal(t, "it has not come back in 1ms", c.Detail)
+			assert.Contains(t, c.Cure, "network volume")
+		}
+	})
+	assert.False(t, well)
+	assert.Equal(t, []string{"store service fail", "store folder skip", "store write skip", "store space skip", "store content skip", "default repository ok"}, got)
+}
