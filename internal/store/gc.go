@@ -97,6 +97,9 @@ func (s *Store) takeOut(why string, choose func(st *state, now time.Time) []Rele
 		s.repairs.drop(layer)
 		s.metrics.treeDeleted()
 	}
+	if len(garbage.Trees) > 0 {
+		s.wakeHousekeeping() // to measure what is left
+	}
 	s.metrics.show(s)
 	return garbage, asides, errors.Join(errs...)
 }
