@@ -212,7 +212,7 @@ func (s *Store) putAside(layer digest.Digest) (string, error) {
 // newAside names a folder of staging that is not there. It is not made: on a volume
 // that has no inode left, what goes must not need one.
 func (s *Store) newAside() string {
-	return filepath.Join(s.dir, stagingFolder, fmt.Sprintf("gone-%016x", rand.Uint64()))
+	return filepath.Join(s.staging(), fmt.Sprintf("gone-%016x", rand.Uint64()))
 }
 
 // inUse are the releases that are followed, pin or no pin, lost or not, in the served
