@@ -30,7 +30,7 @@ is served cannot be forgotten.`,
 		f, err := askOrDo(ctx, app,
 			func(c ops.Client) (ops.Forgotten, error) { return c.Forget(ctx, args[0]) },
 			func(s *store.Store) (ops.Forgotten, error) {
-				return ops.ForgetRelease(s, args[0], "")
+				return ops.ForgetRelease(s, args[0], byHand(cmd))
 			})
 		if err != nil {
 			return err

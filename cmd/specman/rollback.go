@@ -90,7 +90,7 @@ func moveCommand(app *app, cmd *cobra.Command, do func(ops.Mover, ops.MoveReques
 		m, err := askOrDo(ctx, app,
 			func(c ops.Client) (ops.Move, error) { return ask(&c, ctx, request) },
 			func(s *store.Store) (ops.Move, error) {
-				request.By = "specman " + cmd.Name() + ", the service stopped"
+				request.By = byHand(cmd)
 				return do(s, request)
 			})
 		if err != nil {
@@ -103,6 +103,9 @@ func moveCommand(app *app, cmd *cobra.Command, do func(ops.Mover, ops.MoveReques
 	}
 	return cmd
 }
+
+// byHand names, for the history, who changes a store that no service has.
+func byHand(cmd *cobra.Command) string { return "specman " + cmd.Name() + ", the service stopped" }
 
 // maxPrintedPaths bounds the list of paths that a move prints; -o json and
 // diff have them all.

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/specman/specman/internal/ops"
+	"github.com/specman/specman/internal/store"
 	"github.com/specman/specman/internal/testenv"
 )
 
@@ -170,4 +172,23 @@ func TestNamesThatAreNoPlainTextAreQuoted(t *testing.T) {
 	got = runWith(t, nil, "pin", "1.0.0", "--alone", folder)
 	require.Equal(t, 0, got.status, got.stderr)
 	assert.Contains(t, got.stdout, strings.ReplaceAll(added, "+ ", "- "))
+}
+
+// The history tells who did what, the service running or not.
+func TestTheHistoryNamesACommandThatFoundNoService(t *testing.T) {
+	folder := t.TempDir()
+	for _, tag := range []string{"1.0.0", "2.0.0"} {
+		got := runReading(t, bytes.NewReader(testenv.TGZ(t, map[string]string{tag: "1"})), nil, "import", "-", "--tag="+tag, "--store.dir="+folder)
+		require.Equal(t, 0, got.status, got.stderr)
+	}
+	for _, args := range [][]string{{"pin"}, {"unpin"}, {"forget", "2.0.0"}} {
+		got := runWith(t, nil, append(args, "--store.dir="+folder)...)
+		require.Equal(t, 0, got.status, got.stderr)
+		held, err := store.Read(folder)
+		require.NoError(t, err)
+		held.Close()
+		assert.True(t, slices.ContainsFunc(held.Events, func(e store.Event) bool {
+			return e.Kind == args[0] && strings.Contains(e.Message, "by specman "+args[0]+", the service stopped")
+		}), args)
+	}
 }

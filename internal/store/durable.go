@@ -112,15 +112,19 @@ func makeFolder(path string) error {
 	return nil
 }
 
+// staging is the folder of what is unfinished. It is made again where somebody has tidied
+// up; that it cannot be, who uses it will find.
+func (s *Store) staging() string {
+	folder := filepath.Join(s.dir, stagingFolder)
+	_ = makeFolder(folder)
+	return folder
+}
+
 // writeFileDurably replaces a file so that after a crash the old or the new
 // content is there, whole. What was there before stays as previous, if that is
 // not empty. What a crash leaves unfinished is in staging.
 func (s *Store) writeFileDurably(path, previous string, data []byte) error {
-	staging := filepath.Join(s.dir, stagingFolder)
-	temp, err := os.CreateTemp(staging, filepath.Base(path)+"-*")
-	if errors.Is(err, fs.ErrNotExist) && makeFolder(staging) == nil { // somebody has tidied up
-		temp, err = os.CreateTemp(staging, filepath.Base(path)+"-*")
-	}
+	temp, err := os.CreateTemp(s.staging(), filepath.Base(path)+"-*")
 	if err != nil {
 		return err
 	}

@@ -110,15 +110,20 @@ func (s *Store) follow(source string, order []Contribution) (swapped bool, err e
 	} else if next.Pin == nil && s.servesDesired(next) {
 		return false, nil
 	}
-	if next.Pin != nil {
-		swapped, err = s.followPinned(next, changed)
-	} else {
-		swapped, err = s.serveDesired(next, changed)
-	}
+	swapped, err = s.serveFollowed(next, changed)
 	if err == nil && changed && source == ImportSource {
 		s.saveAgain() // what a person has imported no sync can bring back
 	}
 	return swapped, err
+}
+
+// serveFollowed makes next the state, and serves what it says should be served, pinned or
+// followed. Changed says that next is another state.
+func (s *Store) serveFollowed(next *state, changed bool) (swapped bool, err error) {
+	if next.Pin != nil {
+		return s.followPinned(next, changed)
+	}
+	return s.serveDesired(next, changed)
 }
 
 // serveDesired makes next the state, and serves what following leads to. While a part of

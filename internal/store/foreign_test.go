@@ -111,3 +111,18 @@ func TestStagingThatIsNoFolderOfTheStore(t *testing.T) {
 	assert.ErrorContains(t, err, "it is emptied at each start, so it must not be a link")
 	assert.FileExists(t, precious)
 }
+
+// Who tidies up under a running service takes nothing from it but what was unfinished: the
+// next tree is unpacked, and the next removal made, all the same.
+func TestStagingIsMadeAgain(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir, func(o *Options) { o.Keep = 0 })
+	tidy := func() { require.NoError(t, os.RemoveAll(filepath.Join(dir, stagingFolder))) }
+	follow(t, s, hold(t, s, "1.0.0", content{"f": "1"}))
+	tidy()
+	follow(t, s, hold(t, s, "2.0.0", content{"f": "2"}))
+	tidy()
+	_, err := s.putAside(layerFor(content{"f": "1"}))
+	assert.NoError(t, err)
+	assert.Equal(t, content{"f": "2"}, served(t, s))
+}

@@ -97,6 +97,9 @@ func (s *Store) takeOut(why string, choose func(st *state, now time.Time) []Rele
 		s.repairs.drop(layer)
 		s.metrics.treeDeleted()
 	}
+	if len(garbage.Trees) > 0 {
+		s.wakeHousekeeping() // to measure what is left
+	}
 	return garbage, asides, errors.Join(errs...)
 }
 
@@ -208,7 +211,7 @@ func (s *Store) putAside(layer digest.Digest) (string, error) {
 // newAside names a folder of staging that is not there. It is not made: on a volume
 // that has no inode left, what goes must not need one.
 func (s *Store) newAside() string {
-	return filepath.Join(s.dir, stagingFolder, fmt.Sprintf("gone-%016x", rand.Uint64()))
+	return filepath.Join(s.staging(), fmt.Sprintf("gone-%016x", rand.Uint64()))
 }
 
 // inUse are the releases that are followed, pin or no pin, lost or not, in the served

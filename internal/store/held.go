@@ -67,7 +67,8 @@ func (s *Store) Pinned() *Pin { return s.state.Load().Pin }
 // Served returns the record of the served view, nil before there is one.
 func (s *Store) Served() *ViewRecord { return s.state.Load().View }
 
-// History returns the views that were served before, newest first.
+// History returns the views that following, or somebody, led to, newest first, the served
+// one included.
 func (s *Store) History() []ViewRecord { return slices.Clone(s.state.Load().History) }
 
 // Events returns what happened, oldest first, as far back as it is kept.

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -151,4 +152,38 @@ func users(s *Store, layer digest.Digest) int {
 		return t.users
 	}
 	return 0
+}
+
+// To measure a store reads every folder of it. What nothing has changed is as large as it
+// was a minute ago.
+func TestAStoreIsMeasuredWhenATreeHasComeOrGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := openStore(t, t.TempDir(), func(o *Options) { o.Keep = 0 })
+		defer s.Close()
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		go s.Housekeep(ctx)
+		measured := func() bool {
+			time.Sleep(5 * housekeepInterval)
+			synctest.Wait()
+			return s.usage.Swap(-1) >= 0
+		}
+		assert.True(t, measured(), "at the start")
+		assert.False(t, measured())
+		one := hold(t, s, "1.0.0", content{"f": "1"})
+		follow(t, s, one)
+		assert.True(t, measured(), "one has come")
+		assert.False(t, measured())
+		follow(t, s, hold(t, s, "2.0.0", content{"f": "2"}))
+		assert.True(t, measured(), "another has taken its place")
+		assert.False(t, measured())
+
+		hold(t, s, "0.9.0", content{"f": "0"})
+		assert.True(t, measured())
+		assert.False(t, measured())
+		s.UnclaimAll("default")
+		assert.True(t, measured(), "it is gone, for nobody has followed it")
+		assert.Len(t, s.Releases(), 1)
+		assert.False(t, measured())
+	})
 }

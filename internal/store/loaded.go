@@ -24,13 +24,16 @@ type loadedTrees struct {
 	// last is the tree that was published last, taken until somebody follows it: what
 	// was just written need not be read. nil: none.
 	last *tree
+	// lacking is content that no tree on disk has. What is in it is guarded by searching;
+	// what was published meanwhile puts another in its place.
+	lacking map[[sha256.Size]byte]bool
 
-	searching sync.Mutex                 // one search through the disk at a time
-	lacking   map[[sha256.Size]byte]bool // content that no tree on disk has, guarded by searching
+	searching sync.Mutex // one search through the disk at a time
 }
 
 func (l *loadedTrees) init(dir string) {
 	l.dir, l.trees = dir, make(map[digest.Digest]*tree)
+	l.forgetLacking()
 }
 
 // acquire returns the tree of a layer; each acquire needs a release.
@@ -188,7 +191,10 @@ func (l *loadedTrees) acquireLoaded() []*tree {
 func (l *loadedTrees) searchDisk(sum [sha256.Size]byte) (*os.File, error) {
 	l.searching.Lock()
 	defer l.searching.Unlock()
-	if l.lacking[sum] {
+	l.mu.Lock()
+	lacking := l.lacking
+	l.mu.Unlock()
+	if lacking[sum] {
 		return nil, ErrNotHeld
 	}
 	layers, err := layersOnDisk(l.dir)
@@ -208,18 +214,16 @@ func (l *loadedTrees) searchDisk(sum [sha256.Size]byte) (*os.File, error) {
 	if fault != nil {
 		return nil, fault
 	}
-	if l.lacking == nil {
-		l.lacking = make(map[[sha256.Size]byte]bool)
-	}
-	l.lacking[sum] = true
+	lacking[sum] = true
 	return nil, ErrNotHeld
 }
 
-// forgetLacking has the disk searched again: there is something new.
+// forgetLacking has the disk searched again: there is something new. It does not wait for
+// a search that goes on, for minutes on a sick disk.
 func (l *loadedTrees) forgetLacking() {
-	l.searching.Lock()
-	defer l.searching.Unlock()
-	clear(l.lacking)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lacking = make(map[[sha256.Size]byte]bool)
 }
 
 func (l *loadedTrees) openContentOf(layer digest.Digest, sum [sha256.Size]byte) (*os.File, error) {

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"crypto/sha256"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -108,4 +109,44 @@ func TestASearchForACopyKeepsNoTreeFromBeingTaken(t *testing.T) {
 	reading.mu.Unlock()
 	assert.NoError(t, <-opened)
 	assert.Equal(t, 1, users(), "it is given back")
+}
+
+// A search for a copy reads what a sick disk gives, for as long as that takes. No change
+// waits for it: a rollback may be what is wanted then.
+func TestNoChangeWaitsForASearch(t *testing.T) {
+	s := openStore(t, t.TempDir())
+	one := hold(t, s, "1.0.0", content{"f": "1"})
+	follow(t, s, one)
+	s.loaded.searching.Lock()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		follow(t, s, hold(t, s, "2.0.0", content{"f": "2"}))
+	}()
+	select {
+	case <-done:
+	case <-time.After(10 * time.Second):
+		t.Error("it waits")
+	}
+	s.loaded.searching.Unlock()
+	<-done
+	assert.Equal(t, content{"f": "2"}, served(t, s))
+}
+
+// What a search that began before it has not found, the next one finds in what was published
+// meanwhile.
+func TestASearchThatBeganBeforeDoesNotHideWhatIsPublished(t *testing.T) {
+	s := openStore(t, t.TempDir())
+	follow(t, s, hold(t, s, "1.0.0", content{"f": "1"}))
+	wanted := sha256.Sum256([]byte("wanted"))
+	before := s.loaded.lacking
+	_, err := s.loaded.openCopy(wanted)
+	require.ErrorIs(t, err, ErrNotHeld)
+	require.True(t, before[wanted])
+	hold(t, s, "2.0.0", content{"copy": "wanted"})
+	before[wanted] = true // as a search that ends now does
+	s.loaded.forgetPublished()
+	f, err := s.loaded.searchDisk(wanted)
+	require.NoError(t, err)
+	f.Close()
 }

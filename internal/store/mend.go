@@ -113,20 +113,23 @@ func (s *Store) serveRepaired() error {
 	return s.reload()
 }
 
-// repairDamaged makes damaged trees whole from what the store holds. What it does not hold,
-// a sync must bring.
+// repairDamaged makes damaged trees whole from what the store holds, and serves what should
+// be served once that is whole. What the store does not hold, a sync must bring.
 func (s *Store) repairDamaged(ctx context.Context) {
 	if err := s.serveRepaired(); err != nil {
 		s.log.Warn("A repaired tree is not served yet; it is tried again", "error", err)
 	}
+	whole := false
 	for _, layer := range s.repairs.due() {
-		if s.HasTree(layer) { // a sync was faster
+		if s.HasTree(layer) { // a sync was faster, or what could not be read can be
 			s.repairs.done(layer)
+			whole = true
 			continue
 		}
 		switch err := s.Repair(ctx, layer); {
 		case err == nil:
 			s.repairs.done(layer)
+			whole = true
 			s.log.Info("A damaged tree was made whole from what the store holds", "tree", layer)
 		case ctx.Err() != nil:
 			return // the next start takes it up again
@@ -140,4 +143,24 @@ func (s *Store) repairDamaged(ctx context.Context) {
 			s.log.Warn("A damaged tree cannot be made whole; it is tried again", "tree", layer, "in", mendPause, "error", err)
 		}
 	}
+	if !whole {
+		return
+	}
+	if err := s.catchUp(); err != nil {
+		s.log.Warn("What should be served can be read again, and cannot be served yet; the next sync tries again", "error", err)
+	}
+}
+
+// catchUp serves what should be served, where something else, or nothing, stands in for it
+// because a tree of it was lost. A sync does that too, but not every site has something to
+// poll.
+func (s *Store) catchUp() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := s.state.Load()
+	if st.Pin == nil && s.servesDesired(st) {
+		return nil
+	}
+	_, err := s.serveFollowed(st.clone(), false)
+	return err
 }

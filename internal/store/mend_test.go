@@ -252,3 +252,23 @@ func flip(t *testing.T, path string) {
 	require.NoError(t, os.Chmod(path, 0o644))
 	require.NoError(t, os.WriteFile(path, data, 0o644))
 }
+
+// What a client has met is not all that rots: the rest of the tree was never asked for.
+func TestDamageThatNobodyHasMetIsMendedWithTheRest(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir)
+	files := content{"a": "aaa", "b": "bbb", "large": strings.Repeat("0123456789", blockSize/10+1)}
+	hold(t, s, "0.9.0", content{"x": files["a"], "y": files["b"], "z": files["large"]})
+	follow(t, s, hold(t, s, "1.0.0", files))
+	for name := range files {
+		rot(t, dir, files, name)
+	}
+	v := s.Acquire()
+	defer v.Close()
+	e, ok := v.Lookup("a")
+	require.True(t, ok)
+	s.ReportDamage(v, e)
+	s.repairDamaged(t.Context())
+	require.True(t, s.HasTree(layerFor(files)), "each file has a good copy")
+	assert.Equal(t, files, served(t, s))
+}

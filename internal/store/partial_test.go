@@ -146,3 +146,31 @@ func TestOneTreeThatMayNotBeRead(t *testing.T) {
 		assert.Equal(t, two, served(t, s), "and what comes then")
 	})
 }
+
+// Where nothing is polled, as at a site that only imports, no sync comes that would serve
+// what can be read again.
+func TestWhatCanBeReadAgainIsServedWithoutASync(t *testing.T) {
+	for name, pinned := range map[string]bool{"followed": false, "pinned": true} {
+		t.Run(name, func(t *testing.T) {
+			s := openStore(t, t.TempDir())
+			imported := content{"i": "1"}
+			_, err := s.Follow(ImportSource, []Contribution{importOf(t, s, "0.1.0", imported)})
+			require.NoError(t, err)
+			if pinned {
+				require.NoError(t, s.Pin(*s.Served(), "pin", "test"))
+			}
+			require.NoError(t, s.Close())
+			folder := treeFolder(s.dir, layerFor(imported))
+			t.Cleanup(func() { os.Chmod(folder, 0o755) })
+			asNobody(t, s.dir, func() {
+				require.NoError(t, os.Chmod(folder, 0))
+				s = openStore(t, s.dir)
+				s.repairDamaged(t.Context())
+				require.Nil(t, s.Acquire())
+				require.NoError(t, os.Chmod(folder, 0o755))
+				s.repairDamaged(t.Context())
+				assert.Equal(t, imported, served(t, s))
+			})
+		})
+	}
+}

@@ -76,7 +76,7 @@ func (s *Store) swapIn(folder string, layer digest.Digest) (held *tree, aside st
 		}
 		// Mostly nothing has the name. A file system that cannot exchange (NFS) has a
 		// moment in which nothing has it; nobody looks at the tree meanwhile.
-		before := filepath.Join(s.dir, stagingFolder, fmt.Sprintf("%s%s.%08x", replacedPrefix, treeName(layer), rand.Uint32())) // leftovers takes it back
+		before := filepath.Join(s.staging(), fmt.Sprintf("%s%s.%08x", replacedPrefix, treeName(layer), rand.Uint32())) // leftovers takes it back
 		if err := os.Rename(final, before); errors.Is(err, fs.ErrNotExist) {
 			before = ""
 		} else if err != nil {

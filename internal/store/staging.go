@@ -39,7 +39,7 @@ func (s *Store) NewStaging(layer digest.Digest) (*Staging, error) {
 			return nil, fmt.Errorf("unpack layer %q: %w", layer, err)
 		}
 	}
-	path, err := os.MkdirTemp(filepath.Join(s.dir, stagingFolder), "tree-*")
+	path, err := os.MkdirTemp(s.staging(), "tree-*")
 	if err != nil {
 		return nil, fmt.Errorf("make a staging folder: %w", spaceError(err))
 	}

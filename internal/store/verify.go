@@ -249,7 +249,9 @@ func (s *Store) refill(ctx context.Context, st *Staging, t *tree) error {
 func (s *Store) refillFile(st *Staging, t *tree, rec int32, modTime time.Time) error {
 	r, name := &t.records[rec], t.path(rec)
 	f, _, err := t.openAnyway(rec)
-	if err == nil && t.isDamaged(rec) { // it may be right again: the disk had a bad moment
+	if err == nil {
+		// One that is known to be damaged may be right again: the disk had a bad moment. And
+		// one that is not was perhaps never asked for.
 		if err = compare(f, r.sum); err != nil {
 			f.Close()
 		}

@@ -229,15 +229,18 @@ func (s *pass) stream(ctx context.Context, f *follow, layer ocispec.Descriptor, 
 	return tree, "", nil
 }
 
-// makeSpace sees to it that there is room for a layer's tree: for what it was found to
-// need, else for as much as its archive. How many files it has, and how much of it is
-// held already, nobody knows before.
-func (s *pass) makeSpace(layer ocispec.Descriptor) error {
+// makeSpace sees to it that there is room for a layer's tree.
+func (s *pass) makeSpace(layer ocispec.Descriptor) error { return s.room(layer, s.Store.MakeSpace) }
+
+// room asks for room for a layer's tree: for what it was found to need, else for as much
+// as its archive. How many files it has, and how much of it is held already, nobody knows
+// before.
+func (s *pass) room(layer ocispec.Descriptor, ask func(bytes, files int64) error) error {
 	need, known := s.needs[layer.Digest]
 	if !known {
-		return s.Store.MakeSpace(layer.Size, 1)
+		return ask(layer.Size, 1)
 	}
-	err := s.Store.MakeSpace(need.Bytes, need.Files)
+	err := ask(need.Bytes, need.Files)
 	if free, _ := s.Store.Free(); err != nil && free > need.free+need.Bytes/8 {
 		return nil // there was less when it did not do, and what it shares may be more now
 	}

@@ -36,16 +36,22 @@ func (s *pass) mendHeld(ctx context.Context) {
 			return
 		}
 		if err != nil {
-			s.log.Warn("A damaged release cannot be fetched anew", "tag", r.Tag, "manifest", r.Manifest, "error", err,
-				"cure", "if the registry has it no more, push its archive again and run `specman verify --repair`, or import it")
-			if !fail(StageUnpack, r.Tag, r.Manifest.String(), err).lost() {
-				return // the next sync asks again
+			f := fail(StageUnpack, r.Tag, r.Manifest.String(), err)
+			cure := "if the registry has it no more, push its archive again and run `specman verify --repair`, or import it"
+			if f.Stage == StageSpace {
+				cure = f.Cure
 			}
-			if s.lost == nil {
-				s.lost = make(map[digest.Digest]time.Time)
+			s.log.Warn("A damaged release cannot be fetched anew", "tag", r.Tag, "manifest", r.Manifest, "error", err, "cure", cure)
+			switch {
+			case f.lost():
+				if s.lost == nil {
+					s.lost = make(map[digest.Digest]time.Time)
+				}
+				s.lost[layer] = time.Now().Add(lostPause)
+			case f.kind() != "" || f.endsSync(): // the others would end the same way
+				return
 			}
-			s.lost[layer] = time.Now().Add(lostPause)
-			continue
+			continue // the next sync asks again
 		}
 		s.log.Info("A damaged release was fetched anew", "tag", r.Tag, "manifest", r.Manifest)
 	}
@@ -75,17 +81,19 @@ func (s *pass) heldAside(layer digest.Digest) (found store.Release, ok bool) {
 // fetchAnew publishes the tree of a held release anew. It was judged when it was first
 // had: the same digest is the same content.
 func (s *pass) fetchAnew(ctx context.Context, r store.Release) error {
+	layer := ocispec.Descriptor{Digest: r.Layer, Size: r.Size}
 	// No release is removed to make room for this one.
-	if err := s.Store.CheckSpace(r.Size, int64(r.Files)); err != nil {
+	if err := s.room(layer, s.Store.CheckSpace); err != nil {
 		return err
 	}
-	body, err := s.Source.Blob(ctx, ocispec.Descriptor{Digest: r.Layer, Size: r.Size})
+	body, err := s.Source.Blob(ctx, layer)
 	if err != nil {
 		return err
 	}
 	defer body.Close()
 	tree, err := unpack.Stream(ctx, s.Store, body, r.Layer, s.Limits)
 	if err != nil {
+		s.learnNeed(layer, err) // the next sync does not download it to find that out again
 		return fmt.Errorf("unpack %s of %s: %w", r.Archive, r.Tag, err)
 	}
 	defer tree.Staging.Discard()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -118,4 +119,49 @@ func TestAPinnedTreeWhoseIndexIsLostIsFetchedAnew(t *testing.T) {
 	assert.Equal(t, Noop, r.sync().Result)
 	require.NoError(t, r.store.Close())
 	start().serves(files{"a": "one"})
+}
+
+// A volume that is too full for one damaged tree keeps no smaller one from being mended,
+// and is not filled at each poll to find out again that it is.
+func TestADamagedTreeForWhichThereIsNoRoom(t *testing.T) {
+	r, dir := onVolume(t, "size=48m")
+	held := []files{{"f": strings.Repeat("L", 12<<20)}, {"f": "1"}, {"f": "2"}, {"f": "3"}, {"f": "4"}}
+	for n, content := range append(held, files{"f": "followed"}) {
+		r.registry.push(t, "0.0.0", day(n+1), content)
+		require.Equal(t, Success, r.sync().Result)
+	}
+	views := r.store.History()
+	require.Len(t, views, len(held)+1)
+	for _, view := range views[1:] {
+		require.NoError(t, r.store.Pin(view, "rollback", "test"))
+		r.damage("f")
+	}
+	_, err := r.store.Unpin("test")
+	require.NoError(t, err)
+	free, err := r.store.Free()
+	require.NoError(t, err)
+	full := filepath.Join(dir, "full")
+	require.NoError(t, os.WriteFile(full, make([]byte, free-8<<20), 0o600))
+
+	damaged := func() (left int) {
+		for _, layer := range r.store.DamagedTrees() {
+			if !r.store.HasTree(layer) {
+				left++
+			}
+		}
+		return left
+	}
+	require.Equal(t, len(held), damaged())
+	for n := range 3 {
+		r.registry.asked()
+		assert.Equal(t, Noop, r.sync().Result)
+		assert.Equal(t, 1, damaged(), "all but the large one")
+		if n > 0 {
+			assert.NotContains(t, r.registry.asked(), "blob")
+		}
+	}
+	assert.Contains(t, r.log.String(), "enlarge the volume")
+	require.NoError(t, os.Remove(full))
+	r.sync()
+	assert.Zero(t, damaged(), "as soon as there is room")
 }
