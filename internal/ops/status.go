@@ -2,6 +2,7 @@ package ops
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"time"
@@ -98,9 +99,20 @@ func StatusOf(p *store.Snapshot) Status {
 }
 
 // StatusOfStopped is the status of a store that no service runs on: what its last syncs
-// refused is all that is known of a registry.
+// refused, or missed, is all that is known of a registry.
 func StatusOfStopped(p *store.Snapshot) Status {
 	st := StatusOf(p)
+	for _, source := range slices.Sorted(maps.Keys(p.Following)) {
+		for _, c := range p.Following[source] {
+			if !c.Lost {
+				continue
+			}
+			st.Notices = append(st.Notices, Notice{Source: source, What: poller.LostNotice(c.Tag, c.Manifest), Cure: poller.LostCure})
+			if st.Served != nil {
+				st.Served.Incomplete = true
+			}
+		}
+	}
 	for _, r := range p.Refused {
 		contributes := slices.IndexFunc(p.Following[r.Source], func(c store.Contribution) bool { return c.Tag == r.Tag })
 		switch {

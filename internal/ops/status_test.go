@@ -175,6 +175,23 @@ func TestDamageOfAnImportIsCuredByAnother(t *testing.T) {
 	assert.Contains(t, st.Notices[0].Cure, "specman import")
 }
 
+func TestALostTreeOfAStoppedServiceIsTold(t *testing.T) {
+	r := newRig(t)
+	held := r.hold("1.0.0", files{"f": "1"})
+	r.follow(held)
+	_, err := r.store.Follow("default", []store.Contribution{
+		{Tag: held.Tag, Manifest: held.Manifest},
+		{Tag: "2.0.0", Manifest: r.hold("2.0.0", files{"f": "2"}).Manifest, Lost: true},
+	})
+	require.NoError(t, err)
+	p := r.store.Snapshot()
+	defer p.Close()
+	st := StatusOfStopped(p)
+	require.Len(t, st.Notices, 1)
+	assert.Contains(t, st.Notices[0].What, "2.0.0")
+	assert.True(t, st.Served.Incomplete)
+}
+
 func TestADamagedFolderIsTold(t *testing.T) {
 	r := newRig(t)
 	r.follow(r.hold("4.5.13", files{"a": "1"}))
