@@ -102,16 +102,15 @@ func Follow(s Mover, r MoveRequest) (Move, error) {
 		return Move{}, errors.New("nothing is pinned: the selectors are followed already")
 	}
 	target := s.Desired()
-	if len(target.Releases) == 0 {
-		// Nothing is followed: what is served goes on being served, unpinned.
-		v := s.Acquire()
-		if v == nil {
-			return Move{}, fmt.Errorf("nothing is served: %w", store.ErrNotHeld)
-		}
-		defer v.Close()
-		target = store.RecordOf(v)
-	}
 	m, err := compare(s, target)
+	if v := s.Acquire(); v != nil && (err != nil || len(target.Releases) == 0) {
+		// Nothing is followed, or a tree of it is lost: what is served goes on being
+		// served, unpinned.
+		defer v.Close()
+		m, err = compare(s, store.RecordOf(v))
+	} else if len(target.Releases) == 0 {
+		err = fmt.Errorf("nothing is served: %w", store.ErrNotHeld)
+	}
 	if err != nil {
 		return m, err
 	}

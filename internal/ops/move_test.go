@@ -115,6 +115,31 @@ func TestPinOfWhatAnotherStandsInFor(t *testing.T) {
 	}
 }
 
+// A pin can be ended while a tree of what is followed is lost: what was held goes on being
+// served, and what is followed takes its place once it is had again.
+func TestUnpinWhereWhatIsFollowedIsLost(t *testing.T) {
+	r, client := moving(t)
+	r.follow(r.hold("1.0.0", files{"f": "1"}))
+	one := r.store.Served().ID
+	r.follow(r.hold("2.0.0", files{"f": "2"}))
+	v := r.store.Acquire()
+	lost := filepath.Dir(v.Folder())
+	v.Close()
+	_, err := client.Rollback(t.Context(), MoveRequest{})
+	require.NoError(t, err)
+	require.NoError(t, os.RemoveAll(lost))
+
+	for _, dryRun := range []bool{true, false} {
+		m, err := client.Unpin(t.Context(), MoveRequest{DryRun: dryRun})
+		require.NoError(t, err)
+		assert.Equal(t, one, m.To)
+		assert.False(t, m.Pinned)
+		assert.Empty(t, m.Changed)
+		assert.Equal(t, dryRun, r.store.Pinned() != nil)
+	}
+	assert.Equal(t, one, r.store.Served().ID)
+}
+
 // To hold what stands in is to be where it lies in the history: a rollback goes back from there.
 func TestRollbackAfterAPinOfWhatStandsIn(t *testing.T) {
 	r := newRig(t)
