@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/http"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/specman/specman/internal/store"
 )
 
@@ -186,6 +188,8 @@ func (s *Server) refuse(w http.ResponseWriter, err error) {
 		status = http.StatusNotFound
 	case errors.Is(err, store.ErrNoSpace):
 		status = http.StatusInsufficientStorage
+	case errors.Is(err, unix.EROFS):
+		err = fmt.Errorf("%w: %s", err, store.ReadOnlyCure)
 	}
 	s.problem(w, status, "%v", err)
 }

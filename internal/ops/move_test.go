@@ -1,12 +1,15 @@
 package ops
 
 import (
+	"fmt"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"github.com/specman/specman/internal/store"
 )
@@ -128,6 +131,8 @@ func TestUnpinWhereWhatIsFollowedIsLost(t *testing.T) {
 	_, err := client.Rollback(t.Context(), MoveRequest{})
 	require.NoError(t, err)
 	require.NoError(t, os.RemoveAll(lost))
+	_, err = client.Rollback(t.Context(), MoveRequest{Version: "2.0.0", Alone: true})
+	assert.ErrorContains(t, err, "`specman verify --repair`")
 
 	for _, dryRun := range []bool{true, false} {
 		m, err := client.Unpin(t.Context(), MoveRequest{DryRun: dryRun})
@@ -160,6 +165,14 @@ func TestRollbackAfterAPinOfWhatStandsIn(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, one, m.To, "the view before")
 	assert.NotEqual(t, three, m.To, "forward")
+}
+
+func TestAReadOnlyVolumeIsNamedWithItsCure(t *testing.T) {
+	w := httptest.NewRecorder()
+	newRig(t).server.refuse(w, fmt.Errorf("hold a view: %w", unix.EROFS))
+	p := problemOf(t, w)
+	assert.Equal(t, 409, p.Status)
+	assert.Equal(t, "hold a view: read-only file system: "+store.ReadOnlyCure, p.Detail)
 }
 
 func TestForgetThroughTheSocket(t *testing.T) {

@@ -157,6 +157,9 @@ func (s *Store) buildView(keys []ReleaseKey) (v *View, err error) {
 			return nil, fmt.Errorf("release %s (%s): %w", k.Tag, k.Manifest, ErrNotHeld)
 		}
 		t, err := s.loaded.acquire(r.Layer)
+		if err != nil && !isTransient(err) {
+			err = fmt.Errorf("%w; `specman verify --repair` has it made or fetched anew", err)
+		}
 		if err != nil {
 			return nil, err
 		}
