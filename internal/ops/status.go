@@ -154,6 +154,13 @@ func servedPlace(p *store.Snapshot) int {
 func (s *Server) status() Status {
 	p := s.opts.Store.Snapshot()
 	defer p.Close()
+	var sources []poller.Status
+	for _, p := range s.opts.Pollers() {
+		sources = append(sources, p.Status())
+	}
+	if len(sources) > 0 && !slices.ContainsFunc(sources, func(source poller.Status) bool { return !source.LastSuccess.After(s.started) }) {
+		p.Damage = nil // of a start; every source has completed the state since
+	}
 	st := StatusOf(p)
 	st.Running, st.Started = true, s.started.UTC()
 	st.Replica, st.Version, st.Revision = s.opts.Replica, s.opts.Version, s.opts.Revision
@@ -161,8 +168,7 @@ func (s *Server) status() Status {
 		st.Reason = s.Why()
 	}
 	var polled []Notice
-	for _, p := range s.opts.Pollers() {
-		source := p.Status()
+	for _, source := range sources {
 		for _, n := range source.Notices {
 			polled = append(polled, Notice{Source: source.Source, What: n.What, Cure: n.Cure})
 		}
