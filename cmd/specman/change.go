@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"os"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/specman/specman/internal/ops"
 	"github.com/specman/specman/internal/store"
 )
@@ -54,6 +56,9 @@ func askOr[T any](ctx context.Context, a *app, mayMake bool, ask func(ops.Client
 func moveError(err error) error {
 	if errors.Is(err, store.ErrNeverOnTop) {
 		return withCure(err, "add --alone to serve it by itself, or name a view: `specman status -o json` lists those that were served")
+	}
+	if errors.Is(err, unix.EROFS) {
+		return withCure(err, store.ReadOnlyCure)
 	}
 	return askError(err)
 }

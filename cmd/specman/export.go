@@ -35,12 +35,7 @@ read: it makes no difference whether the service runs.`,
 
   # out of a pod
   kubectl exec specman-0 -n hubble-system -- specman export -f - > manifests.tgz`,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 1 {
-				return fmt.Errorf("%s takes one VERSION, but was given %d", cmd.CommandPath(), len(args))
-			}
-			return nil
-		},
+		Args: oneVersion,
 	}
 	file := cmd.Flags().StringP("file", "f", defaultArchive, "the archive to write; - is standard output")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {

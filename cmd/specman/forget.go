@@ -22,7 +22,7 @@ The same tag at another digest is followed.
 VERSION is a tag or a manifest digest; all tags of that manifest go. What is all that
 is served cannot be forgotten.`,
 		Example: `  specman forget 4.5.13`,
-		Args:    cobra.ExactArgs(1),
+		Args:    exactly("VERSION"),
 	}
 	format := addOutput(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {

@@ -33,7 +33,7 @@ with the service stopped, and on a full volume.`,
 
   kubectl exec specman-0 -n hubble-system -- specman rollback
   specman rollback 4.5.13`,
-		Args: cobra.MaximumNArgs(1),
+		Args: oneVersion,
 	}
 	return moveCommand(app, cmd, ops.Rollback, (*ops.Client).Rollback)
 }
@@ -51,7 +51,7 @@ fetched, but are not served until ` + "`specman unpin`" + `.
   specman pin
 
   specman pin 4.5.13 --alone`,
-		Args: cobra.MaximumNArgs(1),
+		Args: oneVersion,
 	}
 	return moveCommand(app, cmd, ops.PinTo, (*ops.Client).Pin)
 }

@@ -122,6 +122,14 @@ func noArgs(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
+// oneVersion refuses more than the one VERSION that a command may be given.
+func oneVersion(cmd *cobra.Command, args []string) error {
+	if len(args) > 1 {
+		return fmt.Errorf("%s takes one VERSION, but was given %d", cmd.CommandPath(), len(args))
+	}
+	return nil
+}
+
 // knownCommand refuses arguments of a command that only has commands below it.
 func knownCommand(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/http"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/specman/specman/internal/store"
 )
 
@@ -102,16 +104,15 @@ func Follow(s Mover, r MoveRequest) (Move, error) {
 		return Move{}, errors.New("nothing is pinned: the selectors are followed already")
 	}
 	target := s.Desired()
-	if len(target.Releases) == 0 {
-		// Nothing is followed: what is served goes on being served, unpinned.
-		v := s.Acquire()
-		if v == nil {
-			return Move{}, fmt.Errorf("nothing is served: %w", store.ErrNotHeld)
-		}
-		defer v.Close()
-		target = store.RecordOf(v)
-	}
 	m, err := compare(s, target)
+	if v := s.Acquire(); v != nil && (err != nil || len(target.Releases) == 0) {
+		// Nothing is followed, or a tree of it is lost: what is served goes on being
+		// served, unpinned.
+		defer v.Close()
+		m, err = compare(s, store.RecordOf(v))
+	} else if len(target.Releases) == 0 {
+		err = fmt.Errorf("nothing is served: %w", store.ErrNotHeld)
+	}
 	if err != nil {
 		return m, err
 	}
@@ -187,6 +188,8 @@ func (s *Server) refuse(w http.ResponseWriter, err error) {
 		status = http.StatusNotFound
 	case errors.Is(err, store.ErrNoSpace):
 		status = http.StatusInsufficientStorage
+	case errors.Is(err, unix.EROFS):
+		err = fmt.Errorf("%w: %s", err, store.ReadOnlyCure)
 	}
 	s.problem(w, status, "%v", err)
 }

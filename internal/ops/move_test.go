@@ -1,12 +1,15 @@
 package ops
 
 import (
+	"fmt"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"github.com/specman/specman/internal/store"
 )
@@ -115,6 +118,33 @@ func TestPinOfWhatAnotherStandsInFor(t *testing.T) {
 	}
 }
 
+// A pin can be ended while a tree of what is followed is lost: what was held goes on being
+// served, and what is followed takes its place once it is had again.
+func TestUnpinWhereWhatIsFollowedIsLost(t *testing.T) {
+	r, client := moving(t)
+	r.follow(r.hold("1.0.0", files{"f": "1"}))
+	one := r.store.Served().ID
+	r.follow(r.hold("2.0.0", files{"f": "2"}))
+	v := r.store.Acquire()
+	lost := filepath.Dir(v.Folder())
+	v.Close()
+	_, err := client.Rollback(t.Context(), MoveRequest{})
+	require.NoError(t, err)
+	require.NoError(t, os.RemoveAll(lost))
+	_, err = client.Rollback(t.Context(), MoveRequest{Version: "2.0.0", Alone: true})
+	assert.ErrorContains(t, err, "`specman verify --repair`")
+
+	for _, dryRun := range []bool{true, false} {
+		m, err := client.Unpin(t.Context(), MoveRequest{DryRun: dryRun})
+		require.NoError(t, err)
+		assert.Equal(t, one, m.To)
+		assert.False(t, m.Pinned)
+		assert.Empty(t, m.Changed)
+		assert.Equal(t, dryRun, r.store.Pinned() != nil)
+	}
+	assert.Equal(t, one, r.store.Served().ID)
+}
+
 // To hold what stands in is to be where it lies in the history: a rollback goes back from there.
 func TestRollbackAfterAPinOfWhatStandsIn(t *testing.T) {
 	r := newRig(t)
@@ -135,6 +165,14 @@ func TestRollbackAfterAPinOfWhatStandsIn(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, one, m.To, "the view before")
 	assert.NotEqual(t, three, m.To, "forward")
+}
+
+func TestAReadOnlyVolumeIsNamedWithItsCure(t *testing.T) {
+	w := httptest.NewRecorder()
+	newRig(t).server.refuse(w, fmt.Errorf("hold a view: %w", unix.EROFS))
+	p := problemOf(t, w)
+	assert.Equal(t, 409, p.Status)
+	assert.Equal(t, "hold a view: read-only file system: "+store.ReadOnlyCure, p.Detail)
 }
 
 func TestForgetThroughTheSocket(t *testing.T) {

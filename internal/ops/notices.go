@@ -21,7 +21,7 @@ func damageNotices(p *store.Snapshot) (notices []Notice) {
 	}
 	const repair = "the next sync repairs it; `specman verify --repair` does it now"
 	if p.Damage != nil {
-		add("the next sync completes it; what the trees hold is not fetched again", "the store's state is damaged: %v", p.Damage)
+		add("the next sync that succeeds completes it, and what the trees hold is not fetched again; `specman import` what was imported", "the store's state is damaged: %v", p.Damage)
 	}
 	switch {
 	case p.Expected == nil:

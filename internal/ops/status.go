@@ -2,6 +2,7 @@ package ops
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"time"
@@ -98,9 +99,20 @@ func StatusOf(p *store.Snapshot) Status {
 }
 
 // StatusOfStopped is the status of a store that no service runs on: what its last syncs
-// refused is all that is known of a registry.
+// refused, or missed, is all that is known of a registry.
 func StatusOfStopped(p *store.Snapshot) Status {
 	st := StatusOf(p)
+	for _, source := range slices.Sorted(maps.Keys(p.Following)) {
+		for _, c := range p.Following[source] {
+			if !c.Lost {
+				continue
+			}
+			st.Notices = append(st.Notices, Notice{Source: source, What: poller.LostNotice(c.Tag, c.Manifest), Cure: poller.LostCure})
+			if st.Served != nil {
+				st.Served.Incomplete = true
+			}
+		}
+	}
 	for _, r := range p.Refused {
 		contributes := slices.IndexFunc(p.Following[r.Source], func(c store.Contribution) bool { return c.Tag == r.Tag })
 		switch {
@@ -142,6 +154,13 @@ func servedPlace(p *store.Snapshot) int {
 func (s *Server) status() Status {
 	p := s.opts.Store.Snapshot()
 	defer p.Close()
+	var sources []poller.Status
+	for _, p := range s.opts.Pollers() {
+		sources = append(sources, p.Status())
+	}
+	if len(sources) > 0 && !slices.ContainsFunc(sources, func(source poller.Status) bool { return !source.LastSuccess.After(s.started) }) {
+		p.Damage = nil // of a start; every source has completed the state since
+	}
 	st := StatusOf(p)
 	st.Running, st.Started = true, s.started.UTC()
 	st.Replica, st.Version, st.Revision = s.opts.Replica, s.opts.Version, s.opts.Revision
@@ -149,8 +168,7 @@ func (s *Server) status() Status {
 		st.Reason = s.Why()
 	}
 	var polled []Notice
-	for _, p := range s.opts.Pollers() {
-		source := p.Status()
+	for _, source := range sources {
 		for _, n := range source.Notices {
 			polled = append(polled, Notice{Source: source.Source, What: n.What, Cure: n.Cure})
 		}

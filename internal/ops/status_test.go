@@ -2,6 +2,8 @@ package ops
 
 import (
 	"encoding/json"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -173,6 +175,43 @@ func TestDamageOfAnImportIsCuredByAnother(t *testing.T) {
 	require.Len(t, st.Notices, 1)
 	assert.Contains(t, st.Notices[0].What, "1 files of 4.5.13")
 	assert.Contains(t, st.Notices[0].Cure, "specman import")
+}
+
+// Without its state a store serves what it served before, or nothing: that is told until
+// the sources have brought what they have.
+func TestALostStateIsToldUntilASyncSucceeds(t *testing.T) {
+	r := newRig(t)
+	r.follow(r.hold("1.0.0", files{"f": "1"}))
+	dir := r.store.Dir()
+	require.NoError(t, r.store.Close())
+	require.NoError(t, os.Truncate(filepath.Join(dir, "state.json"), 20))
+	again, err := store.Open(t.Context(), store.Options{Dir: dir})
+	require.NoError(t, err)
+	t.Cleanup(func() { again.Close() })
+	r = newRig(t, func(o *Options) { o.Store = again })
+
+	st := getJSON[Status](r, "/api/v1/status")
+	require.Len(t, st.Notices, 1)
+	assert.Contains(t, st.Notices[0].What, "the store's state is damaged")
+	r.source.set(func(s *source) { s.status.LastSuccess = time.Now() })
+	assert.Empty(t, getJSON[Status](r, "/api/v1/status").Notices)
+}
+
+func TestALostTreeOfAStoppedServiceIsTold(t *testing.T) {
+	r := newRig(t)
+	held := r.hold("1.0.0", files{"f": "1"})
+	r.follow(held)
+	_, err := r.store.Follow("default", []store.Contribution{
+		{Tag: held.Tag, Manifest: held.Manifest},
+		{Tag: "2.0.0", Manifest: r.hold("2.0.0", files{"f": "2"}).Manifest, Lost: true},
+	})
+	require.NoError(t, err)
+	p := r.store.Snapshot()
+	defer p.Close()
+	st := StatusOfStopped(p)
+	require.Len(t, st.Notices, 1)
+	assert.Contains(t, st.Notices[0].What, "2.0.0")
+	assert.True(t, st.Served.Incomplete)
 }
 
 func TestADamagedFolderIsTold(t *testing.T) {

@@ -10,8 +10,11 @@ import (
 
 const (
 	// housekeepInterval is how often garbage is looked for when nothing changes:
-	// what is in its grace becomes garbage by itself.
+	// what is in its grace becomes garbage by itself. It is also how often a check of all
+	// files may be due. Where Options say less, it is that.
 	housekeepInterval = time.Minute
+	// minHousekeepInterval is the least that Options can make of it.
+	minHousekeepInterval = time.Second
 	// scrubRate bounds what the background check of all files reads a second,
 	// so that it is not felt.
 	scrubRate = 16 << 20
@@ -35,8 +38,6 @@ func (s *Store) Housekeep(ctx context.Context) {
 	var scrubbing sync.WaitGroup
 	defer scrubbing.Wait()
 	scrubbing.Go(func() { s.scrub(ctx) }) // it takes hours, for which the rest cannot wait
-	tick := time.NewTicker(housekeepInterval)
-	defer tick.Stop()
 	for measured := false; ; {
 		if _, err := s.GC(false); err != nil {
 			s.log.Warn("Removing what is no longer needed failed; it is tried again", "error", err)
@@ -52,23 +53,29 @@ func (s *Store) Housekeep(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-time.After(pause(s.options().Grace)):
 		case <-s.changed:
 			measured = false
 		}
 	}
 }
 
+// pause is how long to wait where something may be due after that long.
+func pause(due time.Duration) time.Duration {
+	if due <= 0 {
+		return housekeepInterval
+	}
+	return min(housekeepInterval, max(due, minHousekeepInterval))
+}
+
 // scrub makes the background checks that are due, until ctx ends.
 func (s *Store) scrub(ctx context.Context) {
-	tick := time.NewTicker(housekeepInterval)
-	defer tick.Stop()
 	for {
 		s.scrubIfDue(ctx)
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-time.After(pause(s.options().ScrubInterval)):
 		}
 	}
 }

@@ -117,6 +117,33 @@ func TestAScrubOfAVolumeThatCannotBeWrittenIsNotRepeated(t *testing.T) {
 
 // A check of a large store takes hours. What goes out of use meanwhile is removed all the
 // same, and what is damaged is mended.
+// A site, or a test of one, that asks for less than the minute gets it.
+func TestShortIntervalsAreKept(t *testing.T) {
+	dir := t.TempDir()
+	old, served := content{"f": "1"}, content{"f": "2"}
+	s := openStore(t, dir, func(o *Options) { o.Keep, o.Grace, o.ScrubInterval = 0, 2*time.Second, 2*time.Second })
+	follow(t, s, hold(t, s, "1.0.0", old))
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		s.Housekeep(ctx)
+	}()
+	defer func() {
+		cancel()
+		<-ended
+	}()
+	follow(t, s, hold(t, s, "1.0.0", served))
+	assert.Equal(t, 2, s.countTrees(), "in its grace")
+	rot(t, dir, served, "f")
+	require.Eventually(t, func() bool { return s.countTrees() == 1 }, 30*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return !s.HasTree(layerFor(served)) }, 30*time.Second, 10*time.Millisecond)
+
+	assert.Equal(t, housekeepInterval, pause(0), "never")
+	assert.Equal(t, housekeepInterval, pause(168*time.Hour))
+	assert.Equal(t, minHousekeepInterval, pause(time.Millisecond))
+}
+
 func TestTheRestDoesNotWaitForAScrub(t *testing.T) {
 	dir := t.TempDir()
 	large, small := content{"large": strings.Repeat("x", 4*blockSize)}, content{"small": "1"}

@@ -77,7 +77,7 @@ func (s *Store) recover() error {
 	if damage != nil {
 		s.log.Error("the store's state is damaged; going on with what is left, the next sync completes it", "error", damage)
 		st.event(s.started, "damage", "", "the state was damaged: %v", damage)
-		s.stateDamaged = true
+		s.stateDamaged, s.stateLost = true, damage
 	}
 	s.state.Store(st)
 	s.succeeded = maps.Clone(st.Succeeded)

@@ -194,6 +194,25 @@ func holdVersion(s *Store, version string) error {
 	return s.Pin(target, "pin", "test")
 }
 
+// To go back and forth between two views as often as one likes leads to both, and to what
+// was served before them.
+func TestRollbackAfterManyRollbacks(t *testing.T) {
+	s := openStore(t, t.TempDir(), func(o *Options) { o.Keep = 10 })
+	for _, text := range []string{"1", "2", "3"} {
+		follow(t, s, hold(t, s, "0.0.0", content{"f": text}))
+	}
+	for range maxHistory + 5 {
+		pin(t, s, "")
+		require.Equal(t, content{"f": "2"}, served(t, s))
+		_, err := s.Unpin("")
+		require.NoError(t, err)
+	}
+	assert.LessOrEqual(t, len(s.History()), maxHistory)
+	pin(t, s, "")
+	pin(t, s, "")
+	assert.Equal(t, content{"f": "1"}, served(t, s))
+}
+
 // The history tells who did what, what was damaged, and what was made whole.
 func TestTheHistoryTellsOfPeopleAndOfDamage(t *testing.T) {
 	dir := t.TempDir()

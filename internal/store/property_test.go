@@ -147,7 +147,19 @@ func (m *model) advance() {
 		return
 	}
 	m.history = append(m.history, m.follows)
-	m.history = m.history[max(0, len(m.history)-maxHistory):]
+	if len(m.history) > maxHistory { // the oldest goes that is there once more
+		again := func(n int) bool {
+			return slices.ContainsFunc(m.history[n+1:], func(tags []string) bool { return slices.Equal(tags, m.history[n]) })
+		}
+		n := 0
+		for n < len(m.history) && !again(n) {
+			n++
+		}
+		if n == len(m.history) {
+			n = 0
+		}
+		m.history = slices.Delete(m.history, n, n+1)
+	}
 	m.at = len(m.history) - 1
 }
 

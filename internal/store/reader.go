@@ -27,8 +27,9 @@ type Snapshot struct {
 	Pin       *Pin         // nil: nothing is pinned
 	Refused   []Refusal
 	Events    []Event // oldest first
-	// Damage says why the state on disk could not be read, where that is so and
-	// the one before it, or an empty one, was taken in its place.
+	// Damage says why the state on disk could not be read, now or by the start of the
+	// service, where that is so and the one before it, or an empty one, was taken in its
+	// place.
 	Damage error
 
 	store *Store
@@ -60,7 +61,7 @@ func (s *Store) Snapshot() *Snapshot {
 	p := &Snapshot{
 		Dir: s.dir, View: v, Expected: st.View,
 		Releases: st.Releases, Following: st.Following, History: st.History,
-		Pin: st.Pin, Refused: st.Refused, Events: st.Events,
+		Pin: st.Pin, Refused: st.Refused, Events: st.Events, Damage: s.stateLost,
 		store: s,
 	}
 	switch {

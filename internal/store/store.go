@@ -79,6 +79,8 @@ type Store struct {
 	// stateDamaged is set until a state is written in the place of one that could
 	// not be read.
 	stateDamaged bool
+	// stateLost is why the start could not read the state, nil where it could.
+	stateLost error
 
 	loaded   loadedTrees
 	repairs  repairQueue

@@ -124,9 +124,21 @@ func (s *state) record(v *View, now time.Time) {
 	s.View = &r
 }
 
+// remember puts a view on top of the history. Of a full one the oldest goes that is there
+// once more: to go back and forth between two views must not push out all others, to which
+// nobody could go back then.
 func (s *state) remember(r ViewRecord) {
 	s.History = slices.Insert(s.History, 0, r)
-	s.History = s.History[:min(len(s.History), maxHistory)]
+	if len(s.History) <= maxHistory {
+		return
+	}
+	for n := len(s.History) - 1; n > 0; n-- {
+		if slices.ContainsFunc(s.History[:n], func(newer ViewRecord) bool { return newer.ID == s.History[n].ID && !newer.Alone }) {
+			s.History = slices.Delete(s.History, n, n+1)
+			return
+		}
+	}
+	s.History = s.History[:maxHistory]
 }
 
 // lastNumber is that of the view that following led to last, 0 if there is none.
@@ -157,6 +169,9 @@ func (s *Store) buildView(keys []ReleaseKey) (v *View, err error) {
 			return nil, fmt.Errorf("release %s (%s): %w", k.Tag, k.Manifest, ErrNotHeld)
 		}
 		t, err := s.loaded.acquire(r.Layer)
+		if err != nil && !isTransient(err) {
+			err = fmt.Errorf("%w; `specman verify --repair` has it made or fetched anew", err)
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
+	"github.com/specman/specman/internal/store"
 	"github.com/specman/specman/internal/testenv"
 )
 
@@ -156,6 +157,7 @@ func TestAVolumeThatBecameReadOnly(t *testing.T) {
 	require.NoError(t, unix.Mount("", dir, "", unix.MS_REMOUNT|unix.MS_RDONLY, ""))
 	assert.Contains(t, s.must(t, 1, "sync"), "read-only file system")
 	assert.Contains(t, s.must(t, 1, "rollback"), "specman: ")
+	assert.Contains(t, s.must(t, 1, "pin"), store.ReadOnlyCure)
 	s.must(t, 0, "releases")
 	p := s.read(t)
 	defer p.Close()

@@ -80,6 +80,29 @@ func TestAPartDoesNotTakeThePlaceOfAWhole(t *testing.T) {
 	r.serves(files{"low": "1", "top": "2"})
 }
 
+// While a registry cannot be asked, its fault is not all that a person should know: what is
+// served lacks a release whose tree is lost.
+func TestALostTreeIsTold(t *testing.T) {
+	r := newRigOn(t, openKeeping(t, t.TempDir(), 3), newRegistry())
+	r.registry.push(t, "1.0.0", day(1), files{"low": "1"})
+	r.sync()
+	r.registry.push(t, "2.0.0", day(2), files{"top": "1"})
+	r.sync()
+	lost := LostNotice("2.0.0", r.store.Served().Releases[0].Manifest)
+	r = r.restartWithout("2.0.0", 3)
+	r.registry.failing(noRoute)
+	for range 2 {
+		r.sync()
+		r.serves(files{"low": "1"})
+		require.Len(t, r.poller.Status().Notices, 2)
+		assert.Equal(t, lost, r.poller.Status().Notices[0].What)
+		assert.Contains(t, r.log.String(), lost)
+	}
+	r.registry.failing(nil)
+	r.sync()
+	assert.Empty(t, r.poller.Status().Notices)
+}
+
 // What is pinned hides what is followed: a moment in which a tree of that cannot be read
 // takes nothing away.
 func TestAPassingFaultOfTheDiskTakesNothingAway(t *testing.T) {

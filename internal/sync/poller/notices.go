@@ -12,6 +12,14 @@ const maxNotices = 5
 // RefusedCure is what to do about a release that is refused.
 const RefusedCure = "mend and push it again; `specman sync --force` fetches it again and lets pass what only the gate refused"
 
+// LostCure is what to do about a followed release whose tree is lost.
+const LostCure = "the next sync that can fetches it anew; `specman verify --repair` asks now, and `specman import` brings it without a registry"
+
+// LostNotice tells of such a release.
+func LostNotice(reference string, manifest digest.Digest) string {
+	return fmt.Sprintf("%s (%s) is followed and cannot be served: its tree is damaged or missing", reference, manifest)
+}
+
 // notices lists what a person should know of this sync while it stands, the gravest
 // first.
 func (s *pass) notices() []Notice {
@@ -29,6 +37,8 @@ func (s *pass) notices() []Notice {
 				"%s (%s) is refused at stage %s: %s", f.Reference, f.registry, f.refusal.Stage, f.refusal.Reason)
 		case Missing:
 			switch {
+			case f.lost != nil && f.failure == nil: // whatever else has failed says nothing of it
+				out = append(out, Notice{What: LostNotice(f.Reference, f.lost.Manifest), Cure: LostCure, about: about})
 			case f.registry == "" && f.failure == nil: // the failure of the sync says it
 			default:
 				add(logged, "see the failure; it is tried again at each sync", "%s is followed but not held", f.Reference)
