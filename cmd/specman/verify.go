@@ -96,6 +96,13 @@ func (a *app) printVerify(r ops.VerifyResult, repair bool) error {
 	for _, source := range slices.Sorted(maps.Keys(r.Failures)) {
 		a.printFailures(source, r.Failures[source])
 	}
+	for _, layer := range slices.Sorted(maps.Keys(r.Faults)) {
+		fmt.Fprintf(a.stderr, "specman: %s\n", r.Faults[layer])
+	}
+	if len(r.Faults) > 0 {
+		fmt.Fprintln(a.stderr, "  what the volume lacks comes first; then `specman verify --repair` goes on")
+		return w.err
+	}
 	fmt.Fprintln(a.stderr, "specman: what is left is in no other tree, and could not be fetched; the service tries again at each sync, and `specman import FILE` brings it without a registry")
 	return w.err
 }

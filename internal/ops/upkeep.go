@@ -57,6 +57,8 @@ type VerifyResult struct {
 	Left []store.Damage `json:"left"`
 	// Failures say, by source, why a repair could not fetch what the store lacks.
 	Failures map[string][]*poller.Failure `json:"failures"`
+	// Faults say, by tree, what kept a repair from writing it, as a full volume.
+	Faults map[digest.Digest]string `json:"faults"`
 }
 
 // GCResult is what retention no longer holds. Its JSON is public: docs/api.md.
@@ -77,7 +79,7 @@ func CollectGarbage(s Keeper, dryRun bool) (GCResult, error) {
 // damaged: from other trees, else by fetch, which syncs the sources.
 func VerifyStore(ctx context.Context, s Keeper, opts store.VerifyOptions, repair bool, fetch func(context.Context) (map[string]poller.Outcome, error)) (VerifyResult, error) {
 	report, err := s.Verify(ctx, opts)
-	result := VerifyResult{Replica: Replica(), VerifyReport: report, Left: list(report.Damaged), Failures: make(map[string][]*poller.Failure)}
+	result := VerifyResult{Replica: Replica(), VerifyReport: report, Left: list(report.Damaged), Failures: make(map[string][]*poller.Failure), Faults: make(map[digest.Digest]string)}
 	result.Damaged = list(result.Damaged)
 	if err != nil || !repair || len(report.Damaged) == 0 {
 		return result, err
@@ -86,21 +88,18 @@ func VerifyStore(ctx context.Context, s Keeper, opts store.VerifyOptions, repair
 	for _, d := range report.Damaged {
 		damaged[d.Layer] = true
 	}
-	lacking, err := repairAll(ctx, s, damaged)
-	if err == nil && lacking {
-		// What one tree gets anew may be what another one lacks.
-		var outcomes map[string]poller.Outcome
-		if outcomes, err = fetch(ctx); err == nil {
-			_, err = repairAll(ctx, s, damaged)
+	lacking := result.repair(ctx, s, damaged)
+	if lacking && ctx.Err() == nil {
+		outcomes, err := fetch(ctx)
+		if err != nil {
+			return result, err
 		}
 		for source, o := range outcomes {
 			if len(o.Failures) > 0 {
 				result.Failures[source] = o.Failures
 			}
 		}
-	}
-	if err != nil {
-		return result, err
+		result.repair(ctx, s, damaged) // what one tree got anew may be what another one lacks
 	}
 	after, err := s.Verify(ctx, opts)
 	if err != nil {
@@ -114,18 +113,19 @@ func VerifyStore(ctx context.Context, s Keeper, opts store.VerifyOptions, repair
 	return result, nil
 }
 
-// repairAll mends trees from what the store holds. Lacking says that some need
-// what it does not hold.
-func repairAll(ctx context.Context, s Keeper, layers map[digest.Digest]bool) (lacking bool, err error) {
+// repair mends trees from what the store holds; the fault of one keeps it from no other.
+// Lacking says that some need what the store does not hold.
+func (r *VerifyResult) repair(ctx context.Context, s Keeper, layers map[digest.Digest]bool) (lacking bool) {
+	r.Faults = make(map[digest.Digest]string)
 	for layer := range layers {
 		switch err := s.Repair(ctx, layer); {
 		case errors.Is(err, store.ErrNotHeld):
 			lacking = true
 		case err != nil:
-			return lacking, err
+			r.Faults[layer] = err.Error()
 		}
 	}
-	return lacking, nil
+	return lacking
 }
 
 // Forget asks for a release to be taken out of the view.
