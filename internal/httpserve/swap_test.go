@@ -105,6 +105,7 @@ func TestDatesOverSwaps(t *testing.T) {
 	assert.False(t, date.Before(began), "not the archive's, not before the process's start")
 	assert.Equal(t, 304, status("/a.txt", "If-Modified-Since", first))
 	assert.Equal(t, 200, status("/a.txt", "If-Modified-Since", date.Add(-time.Second).UTC().Format(http.TimeFormat)))
+	assert.Equal(t, 200, status("/a.txt", "If-Modified-Since", date.Add(time.Second).UTC().Format(http.TimeFormat)), "the end of a download that began before a swap")
 	assert.Equal(t, 200, status("/a.txt", "If-Unmodified-Since", first))
 	assert.Equal(t, 412, status("/a.txt", "If-Unmodified-Since", date.Add(-time.Second).UTC().Format(http.TimeFormat)))
 	part := r.ask(t, client, "GET", "/a.txt", "Range: bytes=1-", "If-Range: "+first)
