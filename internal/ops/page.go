@@ -83,7 +83,7 @@ func (d pageData) Current() bool {
 func (s *Server) page(w http.ResponseWriter, _ *http.Request) {
 	p := s.opts.Store.Snapshot()
 	defer p.Close()
-	data := pageData{Status: s.status(), Now: time.Now(), Events: EventsOf(p)}
+	data := pageData{Status: s.statusOf(p), Now: time.Now(), Events: EventsOf(p)}
 	data.Events = data.Events[:min(len(data.Events), maxPageEvents)]
 	for _, r := range ReleasesOf(p) {
 		if r.Rank == 0 {

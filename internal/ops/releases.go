@@ -85,7 +85,7 @@ func servedReleases(p *store.Snapshot) []Release {
 	for n := range p.View.Releases() {
 		r := releaseOf(p, &p.View.Releases()[n])
 		r.Rank, r.Coverage, r.Damaged = n+1, coverage[n], p.View.DamagedFiles(n)
-		if r.Pinned = p.Pin != nil; r.Pinned && r.Reason == "" {
+		if r.Pinned = p.Pin != nil && p.Pin.View == p.View.ID(); r.Pinned && r.Reason == "" {
 			r.Reason = "held there: " + p.Pin.Reason
 		}
 		r.OutOfUse = time.Time{} // whatever it was when the view was made

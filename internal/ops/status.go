@@ -154,6 +154,11 @@ func servedPlace(p *store.Snapshot) int {
 func (s *Server) status() Status {
 	p := s.opts.Store.Snapshot()
 	defer p.Close()
+	return s.statusOf(p)
+}
+
+// statusOf is status, of what the store held at one moment.
+func (s *Server) statusOf(p *store.Snapshot) Status {
 	var sources []poller.Status
 	for _, p := range s.opts.Pollers() {
 		sources = append(sources, p.Status())

@@ -310,3 +310,17 @@ func TestDiff(t *testing.T) {
 		assert.Contains(t, p.Detail, "not held")
 	})
 }
+
+// What stands in for a pinned view that is lost is not pinned itself.
+func TestAStandInIsNotPinned(t *testing.T) {
+	r := newRig(t)
+	r.follow(r.hold("1.0.0", files{"a": "1"}))
+	require.NoError(t, r.store.Pin(*r.store.Served(), "pin", "test"))
+	p := r.store.Snapshot()
+	defer p.Close()
+	assert.True(t, ReleasesOf(p)[0].Pinned)
+	lost := *p.Pin
+	lost.View = "v-0123456789abcdef"
+	p.Pin = &lost
+	assert.False(t, ReleasesOf(p)[0].Pinned)
+}
