@@ -40,7 +40,7 @@ func (s *pass) fetch(ctx context.Context) (goOn bool) {
 		if s.settled(f) {
 			continue // another tag of the same manifest was refused meanwhile
 		}
-		if goOn = s.fetchOne(ctx, f); f.failure != nil && f.failure.unanswered() {
+		if goOn = s.fetchOne(ctx, f); f.failure != nil && (!goOn || f.failure.unanswered()) {
 			stumbled[f.registry] = true
 		}
 		if !goOn {

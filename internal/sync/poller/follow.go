@@ -21,6 +21,7 @@ func (s *pass) follow(of selector.Followed, before []store.Contribution) *follow
 		}
 	}
 	f.forgotten = !s.ask.Force && s.Store.Forgotten(f.registry)
+	f.excluded = slices.Contains(s.Exclude, f.registry.String())
 	return f
 }
 
@@ -59,7 +60,7 @@ func (s *pass) mayReturn(f *follow) bool {
 			return true
 		}
 	}
-	return !f.vanished && f.refusal == nil && !f.forgotten && (f.failure == nil || !f.failure.lost())
+	return !f.vanished && f.refusal == nil && !f.forgotten && !f.excluded && (f.failure == nil || !f.failure.lost())
 }
 
 // takeMended has what was lost contribute again where its tree is whole now. It reports
@@ -113,6 +114,7 @@ func (s *pass) policyBeside(f *follow) string {
 // found notes what the registry says of a follow now.
 func (s *pass) found(f *follow, registry digest.Digest) {
 	f.registry, f.asked, f.refusal, f.passedOver, f.forgotten = registry, true, nil, false, false
+	f.excluded = slices.Contains(s.Exclude, registry.String())
 	if s.seen.digests == nil {
 		s.seen.digests = make(map[string]digest.Digest)
 	}
@@ -121,13 +123,14 @@ func (s *pass) found(f *follow, registry digest.Digest) {
 
 // gone notes that the registry does not have a follow any more.
 func (s *pass) gone(f *follow) {
-	f.registry, f.vanished, f.refusal, f.passedOver, f.forgotten = "", true, nil, false, false
+	f.registry, f.vanished, f.refusal, f.passedOver, f.forgotten, f.excluded = "", true, nil, false, false, false
 	delete(s.seen.digests, f.Reference)
 }
 
-// dropExcluded ends the following of what turned out to be an excluded manifest.
+// dropExcluded ends the following of what turned out to be an excluded manifest, but for a
+// tag that had another one before: it goes on contributing that.
 func (s *pass) dropExcluded() {
-	s.follows = slices.DeleteFunc(s.follows, func(f *follow) bool { return slices.Contains(s.Exclude, f.registry.String()) })
+	s.follows = slices.DeleteFunc(s.follows, func(f *follow) bool { return f.excluded && f.release == nil && f.lost == nil })
 }
 
 // keepDisplaced has what a pattern selected before contribute on where the

@@ -250,6 +250,20 @@ func TestExclude(t *testing.T) {
 		x.serves(files{"a": "one"})
 		assert.Equal(t, Refused, x.state("2.0.0"))
 	})
+	t.Run("what a tag has moved to", func(t *testing.T) {
+		r, _ := build(t)
+		bad := r.registry.push(t, "2.0.0", day(3), files{"a": "bad"})
+		x := r.configured(func(c *Config) { c.Exclude = []string{bad.String()} })
+		for range 2 {
+			assert.Equal(t, Noop, x.sync().Result)
+			x.serves(files{"a": "two"}) // as if it were refused
+			assert.Equal(t, Excluded, x.state("2.0.0"))
+			assert.True(t, x.poller.Status().Current)
+		}
+		x.registry.push(t, "2.0.0", day(4), files{"a": "good"})
+		x.sync()
+		x.serves(files{"a": "good"})
+	})
 	t.Run("what a tag moves to between HEAD and GET", func(t *testing.T) {
 		r, two := build(t)
 		r.registry.push(t, "3.0.0", day(3), files{"a": "three"})
@@ -412,4 +426,26 @@ func TestAGateThatIsCutOffHasRefusedNothing(t *testing.T) {
 	assert.True(t, r.poller.Status().LastSuccess.IsZero())
 	assert.Zero(t, r.poller.Status().ConsecutiveFailures, "and no failure")
 	assert.Empty(t, r.store.Refusals("default"))
+}
+
+// A registry may refuse one blob only, as where it lies in a bucket of its own: the
+// release above must not keep those below it from being had for good.
+func TestARefusedBlobIsAskedForLastNextTime(t *testing.T) {
+	r := newRig(t)
+	r.registry.push(t, "1.0.0", day(1), files{"a": "one"})
+	r.registry.push(t, "2.0.0", day(2), files{"a": "two"})
+	blobs := 0
+	r.registry.failing(func(call string) error {
+		if !strings.HasPrefix(call, "blob") {
+			return nil
+		}
+		if blobs++; blobs == 2 { // the second sync asks for the other one first
+			return nil
+		}
+		return &oci.Error{Kind: oci.Unauthorized, Status: 401, Err: errors.New("no")}
+	})
+	assert.Equal(t, Failed, r.sync().Result)
+	assert.Equal(t, 1, blobs, "to go on asking might lock the account")
+	assert.Equal(t, Failed, r.sync().Result)
+	r.serves(files{"a": "one"})
 }

@@ -69,6 +69,7 @@ const (
 	Unknown    FollowState = "unknown"     // the registry could not be asked; contributes what it had
 	PassedOver FollowState = "passed over" // holds no archive; a pattern matched it by chance
 	Forgotten  FollowState = "forgotten"   // taken out by hand; an older digest may be contributed
+	Excluded   FollowState = "excluded"    // by source.exclude; an older digest is contributed
 	StandsIn   FollowState = "stands in"   // not selected any more; contributes until what took its place is to be had
 )
 
@@ -131,7 +132,7 @@ func (s *pass) tell(st *Status) {
 			t.Contributes = f.release.Manifest
 		}
 		switch t.State {
-		case Current, PassedOver, StandsIn, Forgotten: // what was forgotten is not followed
+		case Current, PassedOver, StandsIn, Forgotten, Excluded: // what was forgotten, or excluded, is not followed
 		default:
 			st.Current = false
 		}
@@ -153,6 +154,8 @@ func (f *follow) state() FollowState {
 		return Refused
 	case f.forgotten:
 		return Forgotten
+	case f.excluded:
+		return Excluded
 	case f.release == nil:
 		return Missing
 	case !f.asked && (f.registry == "" || f.registry == f.release.Manifest):

@@ -50,6 +50,7 @@ type follow struct {
 	manifest   *oci.Manifest  // fetched, to be had
 	vanished   bool           // gone from the registry
 	forgotten  bool           // the registry's digest was taken out by hand
+	excluded   bool           // the registry's digest is; what was contributed before may stay
 	passedOver bool           // no archive; a pattern matched it by chance
 	standsIn   bool           // not selected any more, but what takes its place is not had
 	refusal    *store.Refusal // of the registry's digest
@@ -257,6 +258,9 @@ func (s *pass) manifestFailure(ctx context.Context, f *follow, err error) *Failu
 // settled says whether nothing is to be fetched for a follow: its digest is
 // held, or it is known that it will not be taken.
 func (s *pass) settled(f *follow) bool {
+	if f.excluded {
+		return true
+	}
 	if s.Store.Forgotten(f.registry) {
 		if !s.ask.Force {
 			f.forgotten = true

@@ -96,7 +96,7 @@ func (f *follow) decided() bool {
 		return true
 	case !f.asked:
 		return false
-	case f.refusal != nil, f.passedOver, f.forgotten:
+	case f.refusal != nil, f.passedOver, f.forgotten, f.excluded:
 		return true
 	}
 	return f.release != nil && f.release.Manifest == f.registry
