@@ -80,7 +80,7 @@ func authKeys() []Key {
 		{Name: "source.auth.password", Kind: Text, Secret: true, Twin: true,
 			Help: "Password for basic login. Prefer source.auth.passwordFile: files are re-read when they change and do not show in a process list."},
 		{Name: "source.auth.token", Kind: Text, Secret: true, Twin: true,
-			Help: "Bearer or identity token, for registries that take one instead of a password."},
+			Help: "Bearer token, for registries that take one instead of a password. It is sent as it is; an identity token, which is exchanged for one, belongs into source.auth.dockerConfig."},
 		{Name: "source.auth.dockerConfig", Kind: Text,
 			Help: "Path of a docker config.json or of a mounted .dockerconfigjson. The entry of the registry's host is used."},
 		{Name: "source.auth.ecr.region", Kind: Text,
