@@ -105,13 +105,15 @@ func Follow(s Mover, r MoveRequest) (Move, error) {
 	}
 	target := s.Desired()
 	m, err := compare(s, target)
-	if v := s.Acquire(); v != nil && (err != nil || len(target.Releases) == 0) {
+	if err != nil || len(target.Releases) == 0 {
 		// Nothing is followed, or a tree of it is lost: what is served goes on being
 		// served, unpinned.
-		defer v.Close()
-		m, err = compare(s, store.RecordOf(v))
-	} else if len(target.Releases) == 0 {
-		err = fmt.Errorf("nothing is served: %w", store.ErrNotHeld)
+		if v := s.Acquire(); v != nil {
+			defer v.Close()
+			m, err = compare(s, store.RecordOf(v))
+		} else if len(target.Releases) == 0 {
+			err = fmt.Errorf("nothing is served: %w", store.ErrNotHeld)
+		}
 	}
 	if err != nil {
 		return m, err

@@ -254,3 +254,17 @@ func TestGCThroughTheSocket(t *testing.T) {
 	assert.Len(t, done.Trees, 1)
 	assert.Len(t, r.store.Releases(), 2)
 }
+
+// A view that a command has looked at is let go of, or its trees would stay until a restart.
+func TestUnpinLetsGoOfWhatWasServed(t *testing.T) {
+	r := newRig(t)
+	r.follow(r.hold("1.0.0", files{"a": "1"}))
+	require.NoError(t, r.store.Pin(*r.store.Served(), "pin", "test"))
+	r.follow(r.hold("2.0.0", files{"a": "2"}))
+	_, err := Follow(r.store, MoveRequest{})
+	require.NoError(t, err)
+	require.NoError(t, r.store.Configure(store.Options{Sources: []string{"default"}}))
+	garbage, err := r.store.GC(false)
+	require.NoError(t, err)
+	assert.Len(t, garbage.Trees, 1)
+}
