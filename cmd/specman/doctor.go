@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"log/slog"
 
 	"github.com/spf13/cobra"
@@ -62,13 +61,11 @@ func (a *app) doctor(ctx context.Context, loaded *config.Loaded, format outputFo
 		width = max(width, len(name))
 	}
 	var result doctorResult
-	var unwritten error // the first line that could not be printed
+	w := &textWriter{out: a.stdout}
 	tell := func(c doctor.Check) {
 		result.Checks = append(result.Checks, c)
 		if format == outputText {
-			if _, err := fmt.Fprintf(a.stdout, "%-4s  %-*s  %-10s  %s\n", c.Status, width, c.Where, c.What, c); err != nil && unwritten == nil {
-				unwritten = fmt.Errorf("write the result: %w", err)
-			}
+			w.line("%-4s  %-*s  %-10s  %s", c.Status, width, c.Where, c.What, c)
 		}
 	}
 	checkConfig(loaded, tell)
@@ -77,10 +74,10 @@ func (a *app) doctor(ctx context.Context, loaded *config.Loaded, format outputFo
 		return err
 	}
 	if format == outputJSON {
-		unwritten = writeJSON(a.stdout, result)
+		w.err = writeJSON(a.stdout, result)
 	}
-	if unwritten != nil {
-		return unwritten
+	if w.err != nil {
+		return w.err
 	}
 	if !result.OK {
 		return errReported

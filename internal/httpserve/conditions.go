@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // plain says whether a request is a GET or HEAD without Range and without any
@@ -29,13 +30,16 @@ func plain(r *http.Request, etag string) (plain, matches bool) {
 }
 
 // prepareConditions mends what http.ServeContent does not see as RFC 9110
-// has it, by changing the request's header:
+// has it, or as a swap of views needs it, by changing the request's header:
 //
 //   - it reads the first line of a list only (5.3: the lines are one list);
 //   - two dates are no date (5.5: the field is invalid, and ignored);
+//   - any later date does for If-Modified-Since (13.1.3). But a client that takes the end of
+//     its download for the date of what it got, as `curl -z` does, or whose clock is ahead,
+//     would keep what was here before a swap: only the date that goes with this content is one;
 //   - Range is defined for GET alone (14.2);
 //   - see canonicalRange for the rest of Range.
-func prepareConditions(r *http.Request, size int64) {
+func prepareConditions(r *http.Request, modified time.Time, size int64) {
 	h := r.Header
 	for _, name := range []string{"If-Match", "If-None-Match"} {
 		if lines := h[name]; len(lines) > 1 {
@@ -46,6 +50,9 @@ func prepareConditions(r *http.Request, size int64) {
 		if len(h[name]) > 1 {
 			delete(h, name)
 		}
+	}
+	if since, err := http.ParseTime(h.Get("If-Modified-Since")); err == nil && !since.Equal(modified) {
+		delete(h, "If-Modified-Since")
 	}
 	if len(h["If-Range"]) > 1 {
 		delete(h, "Range") // which representation the client has a part of is not clear

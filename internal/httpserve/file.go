@@ -141,13 +141,7 @@ func (a *answer) sendWhole(c *content, size int64) {
 // sendAsked lets http.ServeContent decide on ranges and conditions. It wants
 // ETag, Content-Type and the like to be set before.
 func (a *answer) sendAsked(c *content, modified time.Time, size int64) {
-	prepareConditions(a.request, size)
-	// RFC 9110 has any later date do (13.1.3). But a client that takes the end of its download
-	// for the date of what it got, as `curl -z` does, or whose clock is ahead, would keep what
-	// was here before a swap. So only the date that goes with this content is one.
-	if since, err := http.ParseTime(a.request.Header.Get("If-Modified-Since")); err == nil && !since.Equal(modified) {
-		a.request.Header.Del("If-Modified-Since")
-	}
+	prepareConditions(a.request, modified, size)
 	h := a.Header()
 	etag := h["Etag"]
 	a.refuse = func(status int) {

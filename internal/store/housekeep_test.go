@@ -5,6 +5,7 @@ import (
 	"context"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -115,24 +116,13 @@ func TestAScrubOfAVolumeThatCannotBeWrittenIsNotRepeated(t *testing.T) {
 	assert.Equal(t, 1, strings.Count(log.String(), "background check found no damage"))
 }
 
-// A check of a large store takes hours. What goes out of use meanwhile is removed all the
-// same, and what is damaged is mended.
 // A site, or a test of one, that asks for less than the minute gets it.
 func TestShortIntervalsAreKept(t *testing.T) {
 	dir := t.TempDir()
 	old, served := content{"f": "1"}, content{"f": "2"}
 	s := openStore(t, dir, func(o *Options) { o.Keep, o.Grace, o.ScrubInterval = 0, 2*time.Second, 2*time.Second })
 	follow(t, s, hold(t, s, "1.0.0", old))
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		s.Housekeep(ctx)
-	}()
-	defer func() {
-		cancel()
-		<-ended
-	}()
+	defer housekeeping(t, s)()
 	follow(t, s, hold(t, s, "1.0.0", served))
 	assert.Equal(t, 2, s.countTrees(), "in its grace")
 	rot(t, dir, served, "f")
@@ -144,6 +134,8 @@ func TestShortIntervalsAreKept(t *testing.T) {
 	assert.Equal(t, minHousekeepInterval, pause(time.Millisecond))
 }
 
+// A check of a large store takes hours. What goes out of use meanwhile is removed all the
+// same, and what is damaged is mended.
 func TestTheRestDoesNotWaitForAScrub(t *testing.T) {
 	dir := t.TempDir()
 	large, small := content{"large": strings.Repeat("x", 4*blockSize)}, content{"small": "1"}
@@ -155,20 +147,22 @@ func TestTheRestDoesNotWaitForAScrub(t *testing.T) {
 	s = openStore(t, dir, func(o *Options) { o.Keep, o.ScrubInterval = 0, 7*24*time.Hour })
 	s.scrubs.rate = 1
 
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		s.Housekeep(ctx)
-	}()
-	defer func() {
-		cancel()
-		<-ended
-	}()
+	defer housekeeping(t, s)()
 	require.Eventually(t, func() bool { return users(s, layerFor(large)) == 2 }, 10*time.Second, time.Millisecond) // the view, and the check
 	follow(t, s, top)
 	require.Eventually(t, func() bool { return s.countTrees() == 1 }, 10*time.Second, time.Millisecond)
 	assert.Equal(t, 2, users(s, layerFor(large)), "the check still goes on")
+}
+
+// housekeeping keeps a store until the function that it returns is called.
+func housekeeping(t *testing.T, s *Store) (end func()) {
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { s.Housekeep(ctx) })
+	return func() {
+		cancel()
+		running.Wait()
+	}
 }
 
 // users is how many hold a tree.

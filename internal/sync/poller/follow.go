@@ -21,7 +21,7 @@ func (s *pass) follow(of selector.Followed, before []store.Contribution) *follow
 		}
 	}
 	f.forgotten = !s.ask.Force && s.Store.Forgotten(f.registry)
-	f.excluded = slices.Contains(s.Exclude, f.registry.String())
+	f.excluded = s.excludes(f.registry)
 	return f
 }
 
@@ -29,7 +29,7 @@ func (s *pass) follow(of selector.Followed, before []store.Contribution) *follow
 // not; lost is one that might, if its tree could be read. A tree with a damaged file
 // stays until a whole one takes its place.
 func (s *pass) contributed(c store.Contribution) (r, lost *store.Release) {
-	if s.Store.Forgotten(c.Manifest) || slices.Contains(s.Exclude, c.Manifest.String()) {
+	if s.Store.Forgotten(c.Manifest) || s.excludes(c.Manifest) {
 		return nil, nil
 	}
 	held, ok := s.Store.Release(store.ReleaseKey{Source: s.Name, Tag: c.Tag, Manifest: c.Manifest})
@@ -114,7 +114,7 @@ func (s *pass) policyBeside(f *follow) string {
 // found notes what the registry says of a follow now.
 func (s *pass) found(f *follow, registry digest.Digest) {
 	f.registry, f.asked, f.refusal, f.passedOver, f.forgotten = registry, true, nil, false, false
-	f.excluded = slices.Contains(s.Exclude, registry.String())
+	f.excluded = s.excludes(registry)
 	if s.seen.digests == nil {
 		s.seen.digests = make(map[string]digest.Digest)
 	}
@@ -125,6 +125,11 @@ func (s *pass) found(f *follow, registry digest.Digest) {
 func (s *pass) gone(f *follow) {
 	f.registry, f.vanished, f.refusal, f.passedOver, f.forgotten, f.excluded = "", true, nil, false, false, false
 	delete(s.seen.digests, f.Reference)
+}
+
+// excludes says whether a manifest is never to be followed.
+func (s *pass) excludes(manifest digest.Digest) bool {
+	return slices.Contains(s.Exclude, manifest.String())
 }
 
 // dropExcluded ends the following of what turned out to be an excluded manifest, but for a
