@@ -1,8 +1,10 @@
 package httpserve
 
 import (
+	"net/http"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -16,7 +18,8 @@ const gatherSize = 64 << 10
 // gathered instead, until every goroutine that has something to write had its
 // turn; then one Write sends them all.
 type gather struct {
-	direct bool // nothing is gathered
+	direct bool        // nothing is gathered
+	last   atomic.Bool // nor is it any more: the server ends
 
 	mu      sync.Mutex
 	records *[]byte // from the pool while there is something in it
@@ -36,13 +39,14 @@ func (c *conn) Write(p []byte) (int, error) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.records != nil && len(*c.records)+len(p) > gatherSize {
+	atOnce := len(p) >= gatherSize || c.last.Load()
+	if atOnce || c.records != nil && len(*c.records)+len(p) > gatherSize {
 		c.flush()
 	}
 	if c.err != nil {
 		return 0, c.err
 	}
-	if len(p) >= gatherSize {
+	if atOnce {
 		return c.write(p)
 	}
 	if c.records == nil {
@@ -64,6 +68,25 @@ func (c *conn) flushSoon() {
 	c.flush()
 }
 
+func (c *conn) flushNow() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.flush()
+}
+
+// handOver returns when the kernel has the end of an answer of HTTP/1, if what the
+// client takes may be waited for. To close, crypto/tls sets a deadline of five
+// seconds, which is for its own last record, and too short for a slow client to
+// make room for what was gathered before it.
+func (a *answer) handOver(c *conn) {
+	if !a.request.Close && a.sent < gatherSize && len(a.Header()["Connection"]) == 0 {
+		return // the connection goes on, and its client has room for this
+	}
+	if http.NewResponseController(a.ResponseWriter).Flush() == nil {
+		c.flushNow()
+	}
+}
+
 // flush writes what was gathered. The lock is held all the while: a client that
 // takes nothing holds up who writes for it, as without gathering.
 func (c *conn) flush() {
@@ -82,9 +105,7 @@ func (c *conn) flush() {
 // deadline to now after its last record, and closes.
 func (c *conn) SetWriteDeadline(t time.Time) error {
 	if !t.IsZero() && !t.After(time.Now()) {
-		c.mu.Lock()
-		c.flush()
-		c.mu.Unlock()
+		c.flushNow()
 	}
 	// Without the lock, so that it ends a flush that stands still.
 	return c.Conn.SetWriteDeadline(t)

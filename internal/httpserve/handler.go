@@ -39,7 +39,8 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
 	a := &answer{ResponseWriter: w, request: r}
 	s.metrics.inFlight.Inc()
-	if c := connOf(r.Context()); c != nil {
+	c := connOf(r.Context())
+	if c != nil {
 		if !c.asked.Load() {
 			c.asked.Store(true)
 		}
@@ -56,8 +57,8 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request) {
 		took := time.Since(start)
 		m := s.metrics.of(r.Method)
 		m.duration.Observe(took.Seconds())
-		if c := m.requests[a.status]; c != nil {
-			c.Inc()
+		if count := m.requests[a.status]; count != nil {
+			count.Inc()
 		}
 		s.metrics.bytes.Add(float64(a.sent))
 		if s.opts.AccessLog {
@@ -65,6 +66,9 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request) {
 		}
 	}()
 	s.serve(a, r, start)
+	if c != nil && a.conn == nil {
+		a.handOver(c)
+	}
 }
 
 func (s *Server) serve(a *answer, r *http.Request, now time.Time) {

@@ -40,6 +40,11 @@ func newListener(l net.Listener, maxConnections int, limits limits) *listener {
 	}
 	n.close = sync.OnceValue(func() error {
 		close(n.done)
+		n.mu.Lock()
+		for c := range n.conns {
+			c.last.Store(true)
+		}
+		n.mu.Unlock()
 		return l.Close()
 	})
 	return n

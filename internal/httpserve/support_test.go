@@ -93,8 +93,14 @@ type running struct {
 	roots    *x509.CertPool
 }
 
-// start runs a server over a store until the test ends.
+// start runs a server over a store, on loopback, until the test ends.
 func start(t testing.TB, views Views, change ...func(*Options)) *running {
+	t.Helper()
+	return startOn(t, views, nil, change...)
+}
+
+// startOn is start on a listener, which may be nil.
+func startOn(t testing.TB, views Views, l net.Listener, change ...func(*Options)) *running {
 	t.Helper()
 	r := &running{registry: prometheus.NewRegistry(), log: &testenv.Log{}}
 	opts := Options{
@@ -108,8 +114,10 @@ func start(t testing.TB, views Views, change ...func(*Options)) *running {
 	}
 	s, err := New(opts)
 	require.NoError(t, err)
-	l, err := s.Listen(context.Background())
-	require.NoError(t, err)
+	if l == nil {
+		l, err = s.Listen(context.Background())
+		require.NoError(t, err)
+	}
 	r.Server, r.addr, r.listener = s, l.Addr().String(), newListener(l, opts.MaxConnections, opts.limits)
 	done := make(chan error, 1)
 	go func() { done <- s.serveOn(r.listener) }()
