@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
+	"github.com/specman/specman/internal/store"
 	"github.com/specman/specman/internal/testenv"
 )
 
@@ -372,4 +373,36 @@ func TestClientsThatGoAway(t *testing.T) {
 	}
 	assert.Eventually(t, func() bool { return r.open() == 0 }, 10*time.Second, 20*time.Millisecond)
 	assert.Equal(t, 200, r.ask(t, r.client(t, 1), "HEAD", "/large.bin").StatusCode)
+}
+
+// slowDisk is a store that takes its time.
+type slowDisk struct {
+	Views
+	takes chan struct{} // each view
+}
+
+func (s *slowDisk) Acquire() *store.View {
+	<-s.takes
+	return s.Views.Acquire()
+}
+
+// Whoever waits for the server is no slow client.
+func TestASlowServer(t *testing.T) {
+	s := openStore(t)
+	follow(t, s, hold(t, s, "1.0.0", tree{"x.txt": "content\n"}))
+	const stall = 300 * time.Millisecond
+	for _, version := range []int{1, 2} {
+		slow := &slowDisk{Views: s, takes: make(chan struct{}, 10)}
+		r := start(t, slow, shortLimits(func(l *limits) { l.stall, l.idle = stall, stall }))
+		client := r.client(t, version)
+		time.AfterFunc(4*stall, func() { slow.takes <- struct{}{} })
+		assert.Equal(t, "content\n", r.ask(t, client, "GET", "/x.txt").body, "HTTP %d", version)
+
+		client.Timeout = stall
+		_, err := client.Get("https://" + r.addr + "/x.txt")
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		client.CloseIdleConnections()
+		assert.Eventually(t, func() bool { return r.open() == 0 }, 3*patience*stall, stall/10, "HTTP %d: who went has no place for ever", version)
+		slow.takes <- struct{}{}
+	}
 }

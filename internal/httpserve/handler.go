@@ -46,11 +46,15 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request) {
 		}
 		if r.ProtoMajor == 2 {
 			a.conn = c
-			c.streams.begin()
+			c.streams.total.Add(1)
 		}
+		c.answering.Add(1)
 	}
 	defer func() { // also when the answer is broken off by a panic
 		s.metrics.inFlight.Dec()
+		if c != nil {
+			c.answering.Add(-1)
+		}
 		if a.conn != nil {
 			a.conn.streams.done(a)
 		}

@@ -92,11 +92,17 @@ func (l *listener) release() {
 	}
 }
 
-// ticksPerStall is how often within the allowed time a connection is looked at.
-const ticksPerStall = 12
+const (
+	// ticksPerStall is how often within the allowed time a connection is looked at.
+	ticksPerStall = 12
+	// patience is how many times the allowed time a client may wait for the server,
+	// which reads a large file as a whole before its first byte goes out. There is a
+	// bound since it may wait for a disk that hangs, and have gone meanwhile.
+	patience = 10
+)
 
-// closeStalled closes connections that took and sent no byte for the allowed
-// time, and ends the answers of HTTP/2 that stand still as long (streams.go),
+// closeStalled closes connections whose clients took and sent no byte for the
+// allowed time, and ends the answers of HTTP/2 that stand still as long (streams.go),
 // until ctx ends.
 func (l *listener) closeStalled(ctx context.Context) {
 	tick := time.NewTicker(l.limits.stall / ticksPerStall)
@@ -118,10 +124,15 @@ func (l *listener) closeStalled(ctx context.Context) {
 		}
 		l.mu.Unlock()
 		for _, c := range conns {
+			over, held := c.streams.look(c, ticksPerStall, idle)
+			allowed := ticksPerStall
+			if c.waits(held) {
+				allowed *= patience
+			}
 			if c.quiet++; c.hasMoved() {
 				c.quiet = 0
 			}
-			if c.streams.look(c, ticksPerStall, idle) || c.quiet >= ticksPerStall {
+			if over || c.quiet >= allowed {
 				c.reset()
 			}
 		}
@@ -141,6 +152,8 @@ type conn struct {
 	moved   atomic.Bool // since the last look
 	writing atomic.Bool // the kernel is being given something
 	sent    atomic.Int64
+
+	answering atomic.Int32 // requests
 
 	// Of the goroutine that looks.
 	quiet  int // looks in a row at which nothing had moved
@@ -175,6 +188,12 @@ func (c *conn) hasMoved() bool {
 	before := c.queued
 	c.queued = unsent(c.Conn)
 	return c.queued < before
+}
+
+// waits says whether a client that takes nothing waits for the server: whether there
+// is an answer beside those that the client holds up.
+func (c *conn) waits(held int) bool {
+	return int(c.answering.Load()) > held && !c.busy()
 }
 
 // reset closes the connection and drops what the kernel still has for a client

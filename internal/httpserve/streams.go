@@ -32,8 +32,7 @@ const (
 
 // streams are the answers under way on a connection of HTTP/2.
 type streams struct {
-	active atomic.Int32 // requests that are being answered
-	total  atomic.Int64 // and those that ever were
+	total atomic.Int64 // requests so far
 
 	streamsMu sync.Mutex
 	answers   []*answer // that have a body to send
@@ -58,14 +57,8 @@ type progress struct {
 	mark  int64  // conn.sent when something had moved
 }
 
-// begin notes a request of HTTP/2, done that it is answered.
-func (s *streams) begin() {
-	s.active.Add(1)
-	s.total.Add(1)
-}
-
+// done notes that a request of HTTP/2 is answered.
 func (s *streams) done(a *answer) {
-	s.active.Add(-1)
 	if !a.known {
 		return
 	}
@@ -108,16 +101,17 @@ func (a *answer) writePieces(p []byte) (written int, err error) {
 }
 
 // look ends the answers of which the client took nothing for that many looks. It
-// reports whether the connection is to be closed: where no request is answered
-// any more, and net/http, which closes what is idle, does not: for it there is
-// the end of an answer that the client does not take.
-func (s *streams) look(c *conn, stall, idle int) bool {
+// reports how many answers wait for the client to take something, and whether the
+// connection is over: where no request is answered any more, and net/http, which
+// closes what is idle, does not: for it there is the end of an answer that the client
+// does not take.
+func (s *streams) look(c *conn, stall, idle int) (over bool, held int) {
 	total := s.total.Load()
 	if total == 0 {
-		return false // HTTP/1, or no request yet: the connection is the answer
+		return false, 0 // HTTP/1, or no request yet: the connection is the answer
 	}
 	busy := c.busy()
-	if s.idle++; busy || total != s.seen || s.active.Load() > 0 {
+	if s.idle++; busy || total != s.seen || c.answering.Load() > 0 {
 		s.idle, s.seen = 0, total
 	}
 	s.streamsMu.Lock() // until it is ended an answer must not return
@@ -126,8 +120,9 @@ func (s *streams) look(c *conn, stall, idle int) bool {
 		if a.look(busy, c.sent.Load()) >= stall*max(1, int(a.size.Load())/timely) {
 			_ = http.NewResponseController(a.ResponseWriter).SetWriteDeadline(time.Unix(1, 0)) // resets the stream
 		}
+		held += int(a.steps.Load() % 2)
 	}
-	return s.idle >= idle
+	return s.idle >= idle, held
 }
 
 // look returns for how many looks nothing has moved.
