@@ -406,3 +406,31 @@ func TestASlowServer(t *testing.T) {
 		slow.takes <- struct{}{}
 	}
 }
+
+// Listings that nobody takes do not fill the memory.
+func TestListingsNobodyTakes(t *testing.T) {
+	files := tree{"sub/x.txt": "content\n"}
+	for n := range 300 {
+		files[fmt.Sprintf("many/%03d.yaml", n)] = "content\n"
+	}
+	s := openStore(t)
+	follow(t, s, hold(t, s, "1.0.0", files))
+	r := start(t, s, shortLimits(func(l *limits) { l.listed, l.room = 400, 100*time.Millisecond }))
+	client := r.client(t, 2)
+	require.Equal(t, 200, r.ask(t, client, "GET", "/many/").StatusCode)
+
+	stalled := dialByHand(t, r, time.Second)
+	require.NoError(t, stalled.get(1, "/many/"))
+	var refused answered
+	require.Eventually(t, func() bool {
+		refused = r.ask(t, client, "GET", "/many/")
+		return refused.StatusCode == 503
+	}, 10*time.Second, time.Millisecond)
+	assert.Equal(t, "5", refused.Header.Get("Retry-After"))
+	assert.Contains(t, refused.body, "too many folders are being listed")
+	assert.Equal(t, 200, r.ask(t, client, "GET", "/sub/").StatusCode, "there is room for a small one")
+	assert.Equal(t, "content\n", r.ask(t, client, "GET", "/many/000.yaml").body, "and files need none")
+
+	require.NoError(t, stalled.Close())
+	assert.Eventually(t, func() bool { return r.ask(t, client, "GET", "/many/").StatusCode == 200 }, 10*time.Second, time.Millisecond)
+}

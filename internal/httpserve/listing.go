@@ -25,6 +25,13 @@ import (
 // that they and their ETag are the same on every replica.
 func (s *Server) serveListing(a *answer, r *http.Request, at place, folder store.Entry) {
 	h := a.Header()
+	leave := s.listings.enter(r.Context(), at.view, folder)
+	if leave == nil {
+		h["Retry-After"] = []string{"5"}
+		a.problem(http.StatusServiceUnavailable, "too many folders are being listed at the moment")
+		return
+	}
+	defer leave()
 	var body []byte
 	if prefersJSON(r.Header["Accept"]) {
 		h["Content-Type"] = []string{"application/json"}

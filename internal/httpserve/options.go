@@ -90,6 +90,8 @@ type limits struct {
 
 	headers int           // bytes of a request's header
 	streams int           // HTTP/2 streams at a time on one connection
+	listed  int64         // entries of the listings that are under way
+	room    time.Duration // that a listing waits for others to end
 	poll    time.Duration // how often files are looked at for a change
 }
 
@@ -101,6 +103,8 @@ var defaultLimits = limits{
 	linger:     2 * time.Second, lingerAtEnd: 20 * time.Second,
 	headers: 32 << 10,
 	streams: 100,
+	listed:  64 << 10,
+	room:    5 * time.Second,
 	poll:    2 * time.Second,
 }
 

@@ -21,6 +21,7 @@ type Server struct {
 	metrics     *metrics
 	cache       *bodyCache // nil: no cache
 	faults      *faults
+	listings    *listingRoom
 	certificate *certificate
 	clientCA    *clientCA // nil: clients need no certificate
 	users       *users    // nil: no login
@@ -41,9 +42,10 @@ func New(opts Options) (*Server, error) {
 	}
 	opts.MaxConnections = connectionsWithin(opts.MaxConnections, openFiles(), opts.Logger)
 	s := &Server{
-		opts:   opts,
-		log:    opts.Logger,
-		faults: &faults{log: opts.Logger, seen: make(map[[sha256.Size]byte]time.Time)},
+		opts:     opts,
+		log:      opts.Logger,
+		faults:   &faults{log: opts.Logger, seen: make(map[[sha256.Size]byte]time.Time)},
+		listings: newListingRoom(opts.limits),
 	}
 	var err error
 	if s.cache, err = newBodyCache(opts.CacheBytes); err != nil {
