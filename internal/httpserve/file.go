@@ -83,7 +83,7 @@ func (s *Server) cacheControl(at place) []string {
 
 // cannotRead answers for a file that is in the view but not to be had.
 func (s *Server) cannotRead(a *answer, name string, entry store.Entry, err error) {
-	s.faults.report(name, entry, err)
+	s.faults.reportFile(name, entry, err)
 	h := a.Header()
 	h["Retry-After"] = []string{"5"}
 	delete(h, "Etag")
@@ -97,7 +97,7 @@ func (s *Server) cannotRead(a *answer, name string, entry store.Entry, err error
 // brokenOff is for a large file that could be opened, and not be read to its end: the
 // client has a part of it by then. The next one shall not get as far.
 func (s *Server) brokenOff(view *store.View, name string, entry store.Entry, form form, err error) {
-	s.faults.report(name, entry, err)
+	s.faults.reportFile(name, entry, err)
 	if form.coding != variant.Identity {
 		s.opts.Variants.Forget(entry.Sum, form.coding, err)
 		return

@@ -122,7 +122,7 @@ func (s *Server) serve(a *answer, r *http.Request, now time.Time) {
 			}
 		case errors.Is(err, store.ErrNotHeld): // perhaps a folder of that name
 		default:
-			s.log.Error("cannot serve a held release", "version", version, "error", err)
+			s.faults.reportVersion(version, err)
 			h["Retry-After"] = []string{"5"}
 			a.problem(http.StatusServiceUnavailable, "this version cannot be read at the moment")
 			return
