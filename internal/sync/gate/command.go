@@ -5,9 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"regexp"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
+	"unicode"
 )
 
 // maxOutput is how much of the command's output is kept for the reason.
@@ -63,12 +66,26 @@ func (r *Rules) command(ctx context.Context, folder string) error {
 	}
 	if err != nil {
 		err = fmt.Errorf("gate.command %s: %w", r.Command[0], err)
-		if said := strings.TrimSpace(string(out)); said != "" {
+		if said := strings.TrimSpace(plain(out)); said != "" {
 			err = fmt.Errorf("%w: %s", err, said)
 		}
 		return &RefusedError{err}
 	}
 	return nil
+}
+
+var escapeSequence = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\x1b\[[0-?]*[ -/]*[@-~]`) }) // ECMA-48, 5.4
+
+// plain is output without what a terminal would obey: colours, and whatever names
+// and contents of the tree the command repeats.
+func plain(output []byte) string {
+	output = escapeSequence().ReplaceAll(output, nil)
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) && r != '\n' && r != '\t' {
+			return -1
+		}
+		return r
+	}, strings.ToValidUTF8(string(output), "�"))
 }
 
 // lastOutput keeps the last maxOutput bytes of what is written.

@@ -178,3 +178,9 @@ func TestTheLastOutputIsKept(t *testing.T) {
 	assert.Len(t, o, maxOutput)
 	assert.Less(t, cap(o), 8*maxOutput, "no more than that is kept")
 }
+
+func TestWhatTheCommandSaysIsPlain(t *testing.T) {
+	assert.Equal(t, "red: a\tb\nsecond line � é", plain([]byte("\x1b[1;31mred\x1b[0m: a\tb\r\nsecond\x1b line\x07 \xff é\x00")))
+	assert.Equal(t, "]0;a title", plain([]byte("\x1b]0;a title\x07")))
+	assert.Equal(t, "31m", plain([]byte("\u009b31m")), "no control of eight bits either")
+}
