@@ -32,9 +32,10 @@ type Poller struct {
 
 	running sync.Mutex // one sync at a time
 	// Guarded by running.
-	seen  seen
-	needs map[digest.Digest]need      // what layers need whose trees found the volume full
-	lost  map[digest.Digest]time.Time // damaged layers that could not be fetched anew, and when to ask for them again
+	seen    seen
+	needs   map[digest.Digest]need      // what layers need whose trees found the volume full
+	lost    map[digest.Digest]time.Time // damaged layers that could not be fetched anew, and when to ask for them again
+	mending mending                     // how the registry is asked for them
 	// stumbled are the questions that ended without an answer when they were last asked, and when.
 	stumbled map[question]time.Time
 
