@@ -3,6 +3,8 @@ package poller
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -11,6 +13,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/specman/specman/internal/config"
 	"github.com/specman/specman/internal/store"
 	"github.com/specman/specman/internal/sync/oci"
 )
@@ -170,6 +173,15 @@ func TestAWrongPasswordDoesNotLockTheAccount(t *testing.T) {
 		}
 		assert.True(t, found, "%v", starts)
 	})
+}
+
+// The waits that lie above source.maxBackoff are told where people set that.
+func TestLongerWaitsAreDocumented(t *testing.T) {
+	keys := config.Keys()
+	n := slices.IndexFunc(keys, func(k config.Key) bool { return k.Name == "source.maxBackoff" })
+	require.GreaterOrEqual(t, n, 0)
+	assert.Contains(t, keys[n].Help, fmt.Sprintf("%.0f minutes", lockedOutWait.Minutes()))
+	assert.Contains(t, keys[n].Help, "Retry-After")
 }
 
 func TestTriggersCoalesceAndSkipTheWait(t *testing.T) {
