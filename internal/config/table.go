@@ -29,7 +29,7 @@ func fileTwin(k Key) Key {
 	return Key{
 		Name: k.Name + "File", Kind: Text,
 		Help: "File that holds " + k.Name + ". Use it for mounted Kubernetes Secrets: it is re-read within 10 s of a change, without a restart, " +
-			"and one final line break is ignored. Set either it or " + k.Name + ", not both.",
+			"and one final line break is ignored. Set either it or " + k.Name + ", not both; of two places (flags, environment, file) the higher one counts.",
 	}
 }
 
