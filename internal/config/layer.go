@@ -1,5 +1,7 @@
 package config
 
+import "maps"
+
 // setting is one value of one layer. A nil value was wrong and has been reported;
 // that it was set still counts, so that one mistake does not make two.
 type setting struct {
@@ -57,16 +59,28 @@ type sourceEntry struct {
 	values settings
 }
 
-// overlay lays settings over each other, the last one on top, over the defaults.
+// overlay lays settings over each other, the last one on top, over the defaults. A value
+// and its File twin are two ways to say one thing: the upper layer's takes away the other
+// one of those below.
 func overlay(keys []Key, layers ...settings) settings {
 	merged := make(settings, len(keys))
 	for _, k := range keys {
 		merged[k.Name] = setting{value: k.defaultValue(), origin: fromDefault}
-		for _, l := range layers {
-			if set, ok := l[k.Name]; ok {
-				merged[k.Name] = set
+	}
+	for _, l := range layers {
+		for _, k := range keys {
+			if !k.Twin {
+				continue
+			}
+			file := fileTwin(k)
+			if l.given(k.Name) {
+				merged[file.Name] = setting{value: file.defaultValue(), origin: fromDefault}
+			}
+			if l.given(file.Name) {
+				merged[k.Name] = setting{value: k.defaultValue(), origin: fromDefault}
 			}
 		}
+		maps.Copy(merged, l)
 	}
 	return merged
 }

@@ -129,6 +129,38 @@ func TestPrecedenceIsKeyByKey(t *testing.T) {
 	assert.Equal(t, Log{Level: "warn", Format: "json", Access: true}, config.Log)
 }
 
+// A value and its File twin are two ways to say one thing: what stands higher counts,
+// however it is said.
+func TestPrecedenceOfAValueAndItsFile(t *testing.T) {
+	const value, file = "source.auth.token", "source.auth.tokenFile"
+	for name, row := range map[string]struct {
+		given       given
+		value, file string
+		from        string
+	}{
+		"value over file": {given{file: "source: {auth: {tokenFile: /low}}", env: []string{"SPECMAN_SOURCE_AUTH_TOKEN=top"}}, "top", "", "environment"},
+		"file over value": {given{file: "source: {auth: {token: low}}", env: []string{"SPECMAN_SOURCE_AUTH_TOKENFILE=/top"}}, "", "/top", "environment"},
+		"over two layers": {given{file: "source: {auth: {token: low}}", env: []string{"SPECMAN_SOURCE_AUTH_TOKENFILE=/mid"}, flags: []string{"--" + value + "=top"}}, "top", "", "flag"},
+		"file over both":  {given{file: "source: {auth: {token: low}}", env: []string{"SPECMAN_SOURCE_AUTH_TOKEN=mid"}, flags: []string{"--" + file + "=/top"}}, "", "/top", "flag"},
+		"empty over file": {given{file: "source: {auth: {tokenFile: /low}}", flags: []string{"--" + value + "="}}, "", "/low", "file"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			loaded := row.given.mustLoad(t)
+			auth := loaded.Config.Sources[0].Auth
+			assert.Equal(t, row.value, string(auth.Token))
+			assert.Equal(t, row.file, auth.TokenFile)
+			set, unset := value, file
+			if row.file != "" {
+				set, unset = file, value
+			}
+			assert.Equal(t, row.from, loaded.Origins[set].From)
+			if row.from != "file" {
+				assert.Equal(t, "default", loaded.Origins[unset].From)
+			}
+		})
+	}
+}
+
 func TestWhichFileIsRead(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name string) string {

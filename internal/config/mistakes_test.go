@@ -172,9 +172,10 @@ func TestWhatDoesNotFitTogether(t *testing.T) {
 	}{
 		{"secret and its file", given{file: "source:\n  auth:\n    password: a\n    passwordFile: /b\n    username: u\n"},
 			[]string{"source.auth.password @ FILE:3: and source.auth.passwordFile (FILE) are both set; keep one of them"}},
-		{"secret and its file in different places", given{
-			file: "source: {auth: {tokenFile: /b}}\n", env: []string{"SPECMAN_SOURCE_AUTH_TOKEN=a"}},
-			[]string{"source.auth.token @ SPECMAN_SOURCE_AUTH_TOKEN: and source.auth.tokenFile (FILE) are both set; keep one of them"}},
+		{"secret and its file in the environment", given{
+			file: "source: {auth: {tokenFile: /c}}\n",
+			env:  []string{"SPECMAN_SOURCE_AUTH_TOKEN=a", "SPECMAN_SOURCE_AUTH_TOKENFILE=/b"}},
+			[]string{"source.auth.token @ SPECMAN_SOURCE_AUTH_TOKEN: and source.auth.tokenFile (SPECMAN_SOURCE_AUTH_TOKENFILE) are both set; keep one of them"}},
 		{"an empty secret and its file", given{file: "source: {auth: {token: '', tokenFile: /b}}\n"}, nil},
 		{"client certificate without key", given{file: "source: {tls: {certFile: /a}}\n"},
 			[]string{"source.tls.certFile @ FILE:1: is set without source.tls.keyFile; set both or none"}},

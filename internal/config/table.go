@@ -29,7 +29,7 @@ func fileTwin(k Key) Key {
 	return Key{
 		Name: k.Name + "File", Kind: Text,
 		Help: "File that holds " + k.Name + ". Use it for mounted Kubernetes Secrets: it is re-read within 10 s of a change, without a restart, " +
-			"and one final line break is ignored. Set either it or " + k.Name + ", not both.",
+			"and one final line break is ignored. Set either it or " + k.Name + ", not both; of two places (flags, environment, file) the higher one counts.",
 	}
 }
 
@@ -57,7 +57,8 @@ func sourceKeys() []Key {
 		{Name: "source.stallTimeout", Kind: Duration, Default: "1m", Min: atLeastAMoment,
 			Help: "A download that brings less than 64 KiB in this time has failed. It is resumed where the registry allows that."},
 		{Name: "source.maxBackoff", Kind: Duration, Default: "5m", Min: atLeastAMoment,
-			Help: "Longest wait between failed syncs. The wait doubles from failure to failure, and ends at once when a credential, a CA or the configuration changes."},
+			Help: "Longest wait between failed syncs. The wait doubles from failure to failure, and ends at once when a credential, a CA or the configuration changes. " +
+				"Two waits may be longer: up to an hour where the registry asks for it (Retry-After), and 30 minutes from the fifth refused login (401) in a row on, so that no account is locked."},
 		{Name: "source.plainHTTP", Kind: Bool, Default: "false",
 			Help: "Talk HTTP without TLS to the registry. Credentials then cross the network in the clear."},
 		{Name: "source.tls.caFile", Kind: Text,

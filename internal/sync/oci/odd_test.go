@@ -1,11 +1,14 @@
 package oci_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/stretchr/testify/assert"
@@ -28,6 +31,7 @@ func TestOddRegistries(t *testing.T) {
 		{"honest", nil, byHead},
 		{"HEAD refused", []ocitest.Fault{{Operation: head, Answer: ocitest.Status(405, "UNSUPPORTED", "")}}, byGet},
 		{"HEAD not implemented", []ocitest.Fault{{Operation: head, Answer: ocitest.Status(501, "UNSUPPORTED", "")}}, byGet},
+		{"HEAD forbidden", []ocitest.Fault{{Operation: head, Answer: ocitest.Status(403, "", "")}}, byGet},
 		{"no digest", []ocitest.Fault{{Operation: head, Answer: ocitest.NoDigest()}, {Operation: manifest, Answer: ocitest.NoDigest()}}, byGet},
 		{"a digest that is none", []ocitest.Fault{{Operation: head, Answer: ocitest.Header("Docker-Content-Digest", "sha256:7")}}, byGet},
 		{"a wrong digest at GET", []ocitest.Fault{{Operation: manifest, Answer: ocitest.WrongDigest()}}, byHead},
@@ -66,6 +70,70 @@ func redirectOnce(w http.ResponseWriter, req *http.Request, honest http.Handler)
 		return
 	}
 	ocitest.Redirect("")(w, req, honest)
+}
+
+// A registry that denies a tag is asked for it with GET once an hour, and never where HEAD
+// is answered for others; a proxy that begins to refuse HEAD is found out.
+func TestHeadForbidden(t *testing.T) {
+	const head, manifest = ocitest.Head, ocitest.Manifest
+	forbidden := ocitest.Status(403, "DENIED", "not yours")
+	site := func(t *testing.T, test func(*ocitest.Registry, *oci.Repository, func(polls int) map[string]int)) {
+		t.Setenv("DOCKER_CONFIG", t.TempDir())
+		synctest.Test(t, func(t *testing.T) {
+			registry := newRegistry()
+			for _, tag := range []string{"0.0.0", "1.0.0"} {
+				registry.Push(tag, "manifests.tgz", []byte(tag), day)
+			}
+			pipe := ocitest.NewPipe(registry)
+			defer pipe.Close()
+			r := open(t, "registry.test", func(c *oci.Config) { c.DialContext = pipe.Dial })
+			test(registry, r, func(polls int) map[string]int {
+				registry.Forget()
+				for range polls {
+					for _, tag := range []string{"0.0.0", "1.0.0"} {
+						if _, err := r.Resolve(t.Context(), tag); err != nil {
+							e := failure(t, err)
+							assert.Equal(t, oci.Forbidden, e.Kind)
+							assert.Contains(t, e.Error(), "resolve registry.test/"+repository+":"+tag+": 403 Forbidden")
+							assert.Contains(t, e.Cure, "pull rights")
+						}
+					}
+					time.Sleep(time.Minute)
+				}
+				return registry.Counts()
+			})
+		})
+	}
+	t.Run("the repository is denied", func(t *testing.T) {
+		site(t, func(registry *ocitest.Registry, _ *oci.Repository, polling func(int) map[string]int) {
+			registry.Break(ocitest.Fault{Operation: head, Answer: forbidden})
+			registry.Break(ocitest.Fault{Operation: manifest, Answer: forbidden})
+			assert.Equal(t, map[string]int{head: 120, manifest: 1}, polling(60))
+		})
+	})
+	t.Run("one tag is denied", func(t *testing.T) {
+		site(t, func(registry *ocitest.Registry, _ *oci.Repository, polling func(int) map[string]int) {
+			registry.Break(ocitest.Fault{Operation: head, Answer: func(w http.ResponseWriter, req *http.Request, honest http.Handler) {
+				if strings.HasSuffix(req.URL.Path, "/1.0.0") {
+					honest = http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { forbidden(w, req, nil) })
+				}
+				honest.ServeHTTP(w, req)
+			}})
+			assert.Equal(t, map[string]int{head: 240}, polling(120))
+		})
+	})
+	t.Run("a proxy refuses HEAD from now on", func(t *testing.T) {
+		site(t, func(registry *ocitest.Registry, r *oci.Repository, polling func(int) map[string]int) {
+			polling(1)
+			registry.Break(ocitest.Fault{Operation: head, Answer: forbidden})
+			polling(60)
+			_, err := r.Resolve(context.Background(), "0.0.0")
+			require.NoError(t, err)
+			registry.Heal()
+			polling(60)
+			assert.Equal(t, map[string]int{head: 2}, polling(1))
+		})
+	})
 }
 
 // Where HEAD says the same wrong thing twice, GET is asked from then on. Where a

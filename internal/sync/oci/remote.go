@@ -107,18 +107,23 @@ func (r *remoteRepository) resolve(ctx context.Context, reference string) (ocisp
 	if err := r.validReference(reference); err != nil {
 		return ocispec.Descriptor{}, explain(err, opHead, r.target(reference))
 	}
-	refused := false
+	var refused error
 	if !r.heads.useless(reference) {
 		desc, err := r.head(ctx, reference)
 		if err == nil {
 			r.heads.answered(reference, desc.Digest)
 			return desc, nil
 		}
-		if refused = headRefused(err); !refused {
+		if !r.headRefused(err) {
 			return ocispec.Descriptor{}, explain(err, opHead, r.target(reference))
 		}
+		refused = err
 	}
 	raw, err := r.manifest(ctx, reference)
+	if KindOf(refused) == Forbidden && KindOf(err) == Forbidden {
+		r.heads.trust()
+		return ocispec.Descriptor{}, explain(refused, opHead, r.target(reference))
+	}
 	if err != nil {
 		return ocispec.Descriptor{}, err
 	}
@@ -131,7 +136,7 @@ func (r *remoteRepository) resolve(ctx context.Context, reference string) (ocisp
 		return ocispec.Descriptor{}, explain(err, opManifest, r.target(reference))
 	default: // the registry vouches for it: what the tag resolves to is malformed
 	}
-	if refused {
+	if refused != nil {
 		r.heads.refuse()
 	}
 	desc.Digest = raw.claimed
@@ -164,10 +169,17 @@ func (r *remoteRepository) head(ctx context.Context, reference string) (ocispec.
 	return ocispec.Descriptor{MediaType: mediaType, Digest: dgst, Size: max(resp.ContentLength, 0)}, nil
 }
 
-// headRefused says whether GET may succeed where HEAD did not.
-func headRefused(err error) bool {
+// headRefused says whether GET may succeed where HEAD did not. 403 is a proxy's refusal
+// of HEAD, or the registry's of the tag: only GET tells.
+func (r *remoteRepository) headRefused(err error) bool {
 	var e *Error
-	return errors.Is(err, errNoDigest) || errors.As(err, &e) && e.Operation == "" && (e.Kind == Refused || e.Status == http.StatusNotImplemented)
+	if errors.Is(err, errNoDigest) {
+		return true
+	}
+	if !errors.As(err, &e) || e.Operation != "" {
+		return false
+	}
+	return e.Kind == Refused || e.Status == http.StatusNotImplemented || e.Kind == Forbidden && !r.heads.trusted()
 }
 
 func (r *remoteRepository) manifest(ctx context.Context, reference string) (rawManifest, error) {
@@ -226,11 +238,14 @@ func (r *remoteRepository) validReference(reference string) error {
 type heads struct {
 	mu           sync.Mutex
 	refusedUntil time.Time
+	trustedUntil time.Time // that long 403 for a HEAD is the tag's
 	tags         map[string]*headRecord
 }
 
 // headPause is how long HEAD is not tried again that was refused where GET was not: a
-// proxy may have been busy once, and a GET counts as a pull with some registries.
+// proxy may have been busy once, and a GET counts as a pull with some registries. It is
+// also how long a 403 for HEAD is not tried with GET once HEAD was answered, or GET was
+// denied as well.
 const headPause = time.Hour
 
 type headRecord struct {
@@ -252,7 +267,20 @@ func (h *heads) refuse() {
 	h.refusedUntil = time.Now().Add(headPause)
 }
 
+func (h *heads) trust() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.trustedUntil = time.Now().Add(headPause)
+}
+
+func (h *heads) trusted() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return time.Now().Before(h.trustedUntil)
+}
+
 func (h *heads) answered(reference string, dgst digest.Digest) {
+	h.trust()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.tags == nil {

@@ -57,6 +57,56 @@ func TestTwoReleasesThatCannotBeHad(t *testing.T) {
 	}
 }
 
+// What is always asked for in the same order would always end the sync at the same place.
+func TestWhatStumblesIsAskedForLast(t *testing.T) {
+	for _, operation := range []string{head, manifest, blob} {
+		for name, row := range map[string]struct {
+			bad    []string
+			answer ocitest.Answer
+		}{
+			"two hang":             {[]string{"3.0.0", "2.0.0"}, ocitest.Hang()},
+			"one wants a login":    {[]string{"3.0.0"}, status(401)},
+			"one is too much":      {[]string{"3.0.0"}, status(429)},
+			"one is for later":     {[]string{"3.0.0"}, status(503, "Retry-After", "90")},
+			"more than end a sync": {[]string{"7.0.0", "6.0.0", "5.0.0", "4.0.0", "3.0.0"}, ocitest.Hang()},
+		} {
+			t.Run(operation+", "+name, func(t *testing.T) {
+				atSite(t, func(s *site) {
+					s.run()
+					time.Sleep(time.Second)
+					reference := make(map[string]string)
+					for _, tag := range row.bad {
+						bad := s.push(tag, day(3), files{"c": tag})
+						if reference[tag] = tag; operation == blob {
+							reference[tag] = bad.Layer.Digest.String()
+						}
+						s.registry.Break(ocitest.Fault{Operation: operation, Answer: only(reference[tag], row.answer)})
+					}
+					s.push("1.0.0", day(4), files{"b": "moved"})
+					time.Sleep(time.Hour)
+					s.serves(files{"a": "two", "b": "moved"})
+					assert.Equal(t, Current, s.state("1.0.0"))
+					assert.Equal(t, Missing, s.state("3.0.0"))
+					s.sync() // none is under way then
+					_, requests := s.sync()
+					assert.LessOrEqual(t, requests[operation], 4, "a sync asks for two of the bad ones at most")
+
+					// One recovers, wherever it stands among those that do not.
+					s.registry.Heal()
+					for _, tag := range row.bad[1:] {
+						s.registry.Break(ocitest.Fault{Operation: operation, Answer: only(reference[tag], row.answer)})
+					}
+					time.Sleep(time.Hour)
+					assert.Equal(t, Current, s.state(row.bad[0]))
+					s.registry.Heal()
+					time.Sleep(20 * time.Minute)
+					assert.True(t, s.poller.Status().Current)
+				})
+			})
+		}
+	}
+}
+
 // The storage of one blob is being mended: 503 and Retry-After.
 func TestAReleaseThatIsToBeAskedForLater(t *testing.T) {
 	atSite(t, func(s *site) {

@@ -109,8 +109,10 @@ func (f *Failure) unanswered() bool {
 	return (f.kind() == oci.Network || f.kind() == oci.TLS || f.retryAfter() > 0) && !f.begun
 }
 
-// backsOff says that the fault is the registry's or the way's, so that polling
-// on at the same pace would not help. An absent or malformed artifact is not.
+// backsOff says that polling on at the same pace would not help: the fault is the
+// registry's or the way's, or what is followed is not there, which only a push mends. What
+// is refused for good costs no request, and what waits for the first push is no fault:
+// they do not slow the polls.
 func (f *Failure) backsOff() bool {
 	switch f.kind() {
 	case "", oci.Canceled:

@@ -92,7 +92,10 @@ func faults() []fault {
 			at(token, status(503))(s)
 		}, stage: StageList, says: "503", cure: "down or restarting", state: Unknown, sync: counts{tags: 1, token: 1}, perHour: 2 * backOffSyncs},
 		{name: "403", begin: at(tags, status(403)), stage: StageList, says: "403", cure: "pull rights", state: Unknown, sync: counts{tags: 1}, perHour: backOffSyncs},
-		{name: "403 of a tag", begin: at(head, status(403)), stage: StageResolve, says: "403", cure: "pull rights", state: Unknown, sync: counts{tags: 1, head: 2}, perHour: 3 * backOffSyncs},
+		{name: "403 of a tag", begin: func(s *site) {
+			at(head, status(403))(s)
+			at(manifest, status(403))(s)
+		}, stage: StageResolve, says: "403", cure: "pull rights", state: Unknown, sync: counts{tags: 1, head: 2}, perHour: 3 * backOffSyncs},
 
 		// What is not there.
 		{name: "404 on the repository", begin: at(tags, status(404)), stage: StageList, says: "has become empty", cure: "still served", state: Vanished, sync: counts{tags: 1}, perHour: backOffSyncs},

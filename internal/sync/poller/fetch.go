@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -20,34 +19,19 @@ import (
 // fetch gets the releases whose manifests were fetched, top of the view first. It
 // reports whether there is sense in asking for more.
 func (s *pass) fetch(ctx context.Context) (goOn bool) {
-	order := s.topFirst()
-	// What brought no answer last time, and may have ended that sync, must not keep the
-	// others from being asked for.
-	slices.SortStableFunc(order, func(a, b ranked) int {
-		switch {
-		case s.stumbled[a.registry] == s.stumbled[b.registry]:
-			return 0
-		case s.stumbled[b.registry]:
-			return -1
-		}
-		return 1
-	})
-	stumbled := make(map[digest.Digest]bool)
+	order := s.inTurn(StageDownload, s.topFirst())
 	goOn = true
 	s.claim(order)
-	for _, r := range order {
-		f := r.follow
+	for _, f := range order {
 		if s.settled(f) {
 			continue // another tag of the same manifest was refused meanwhile
 		}
-		if goOn = s.fetchOne(ctx, f); f.failure != nil && (!goOn || f.failure.unanswered()) {
-			stumbled[f.registry] = true
-		}
+		goOn = s.fetchOne(ctx, f)
+		s.hadTurn(StageDownload, f, f.failure)
 		if !goOn {
 			break
 		}
 	}
-	s.stumbled = stumbled
 	if ctx.Err() != nil {
 		return false // what was cut off has not been decided
 	}
@@ -56,10 +40,10 @@ func (s *pass) fetch(ctx context.Context) (goOn bool) {
 
 // claim keeps, for as long as this sync goes on, the trees that it will get, there or not,
 // whatever GC removes meanwhile: after the state was lost no release names them.
-func (s *pass) claim(order []ranked) {
-	for _, r := range order {
-		if layer, err := oci.ChooseLayer(r.manifest, s.Archive, r.ByPattern && !r.Named); err == nil {
-			s.Store.ClaimTree(store.Release{Source: s.Name, Tag: r.Reference, Manifest: r.manifest.Digest, Layer: layer.Digest})
+func (s *pass) claim(order []*follow) {
+	for _, f := range order {
+		if layer, err := oci.ChooseLayer(f.manifest, s.Archive, f.ByPattern && !f.Named); err == nil {
+			s.Store.ClaimTree(store.Release{Source: s.Name, Tag: f.Reference, Manifest: f.manifest.Digest, Layer: layer.Digest})
 		}
 	}
 }
@@ -115,13 +99,16 @@ func (s *pass) giveUp(f *follow, why *Failure) (goOn bool) {
 
 // topFirst returns what is to be got, as it will lie in the view as far as that
 // can be known before the archives are there.
-func (s *pass) topFirst() []ranked {
-	return s.rank(func(f *follow) *selector.Candidate {
+func (s *pass) topFirst() (order []*follow) {
+	for _, r := range s.rank(func(f *follow) *selector.Candidate {
 		if f.manifest == nil {
 			return nil
 		}
 		return &selector.Candidate{Manifest: f.registry.String(), Created: f.manifest.Created}
-	})
+	}) {
+		order = append(order, r.follow)
+	}
+	return order
 }
 
 // get makes a release of a manifest: its tree is in the store when get returns.

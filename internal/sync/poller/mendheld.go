@@ -19,6 +19,14 @@ import (
 // or not whole.
 const lostPause = time.Hour
 
+// mending is how the registry is asked for what is damaged. Its faults there are none of
+// the sync, whose pace they do not slow: they have a pace of their own.
+type mending struct {
+	pace  pace
+	until time.Time // nothing is asked for before
+	with  string    // the fingerprint of the credentials that were refused
+}
+
 // mendHeld fetches anew what is damaged, held, and not followed: of a view that is
 // pinned, or could be gone back to. A registry mostly still has a layer when its tag
 // has moved on. What is damaged of what is followed, the sync itself brings. That it
@@ -26,9 +34,13 @@ const lostPause = time.Hour
 func (s *pass) mendHeld(ctx context.Context) {
 	damaged := s.Store.DamagedTrees()
 	maps.DeleteFunc(s.lost, func(layer digest.Digest, _ time.Time) bool { return !slices.Contains(damaged, layer) })
+	atOnce := s.ask.Force || s.ask.Mend
+	if !atOnce && time.Now().Before(s.mending.until) && s.Source.Fingerprint() == s.mending.with {
+		return
+	}
 	for _, layer := range damaged {
 		r, ok := s.heldAside(layer)
-		if !ok || !s.ask.Force && !s.ask.Mend && time.Now().Before(s.lost[layer]) || s.Store.HasTree(layer) {
+		if !ok || !atOnce && time.Now().Before(s.lost[layer]) || s.Store.HasTree(layer) {
 			continue
 		}
 		err := s.fetchAnew(ctx, r)
@@ -44,16 +56,32 @@ func (s *pass) mendHeld(ctx context.Context) {
 			s.log.Warn("A damaged release cannot be fetched anew", "tag", r.Tag, "manifest", r.Manifest, "error", err, "cure", cure)
 			switch {
 			case f.lost():
+				s.mending = mending{}
 				if s.lost == nil {
 					s.lost = make(map[digest.Digest]time.Time)
 				}
 				s.lost[layer] = time.Now().Add(lostPause)
 			case f.kind() != "" || f.endsSync(): // the others would end the same way
+				s.pauseMending(f)
 				return
 			}
 			continue // the next sync asks again
 		}
+		s.mending = mending{}
 		s.log.Info("A damaged release was fetched anew", "tag", r.Tag, "manifest", r.Manifest)
+	}
+}
+
+// pauseMending puts off what is left. The first wait is the one for the next poll, if the
+// registry does not ask for more.
+func (s *pass) pauseMending(f *Failure) {
+	m := &s.mending
+	if with := s.Source.Fingerprint(); with != m.with {
+		*m = mending{with: with} // what was refused before says nothing of the new ones
+	}
+	wait := m.pace.next(s.Poller, Outcome{Failures: []*Failure{f}})
+	if m.pace.failures > 1 || f.retryAfter() > 0 {
+		m.until = time.Now().Add(wait)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/specman/specman/internal/store"
+	"github.com/specman/specman/internal/sync/oci/ocitest"
 )
 
 // damage overwrites a file of the served view on the disk, and has the store find it.
@@ -62,6 +63,75 @@ func TestAPinnedTreeIsFetchedAnew(t *testing.T) {
 	r.registry.asked()
 	r.sync()
 	assert.NotContains(t, r.registry.asked(), "blob")
+}
+
+// damagedAside is a site that serves a pinned view with a damaged file, while 2.0.0 has
+// moved on.
+func damagedAside(s *site) {
+	s.run()
+	time.Sleep(time.Second)
+	require.NoError(s, s.store.Pin(*s.store.Served(), "pin", "test"))
+	s.push("2.0.0", day(3), files{"a": "moved"})
+	s.sync()
+	(&rig{T: s.T, store: s.store}).damage("a")
+}
+
+// What the registry says of a damaged layer holds for the next time that it is asked for
+// one, though the polls go on.
+func TestMendingKeepsToTheBackOff(t *testing.T) {
+	for name, row := range map[string]struct {
+		answer ocitest.Answer
+		blobs  int // in the first hour, at most
+		wait   time.Duration
+	}{
+		"503 for half an hour": {status(503, "Retry-After", "1800"), 2, 30 * time.Minute},
+		"429 for an hour":      {status(429, "Retry-After", "3600"), 1, time.Hour},
+		"503":                  {status(503), backOffSyncs, 5 * time.Minute},
+		"401":                  {status(401), 7, 33 * time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			atSite(t, func(s *site) {
+				damagedAside(s)
+				at(blob, row.answer)(s)
+				s.registry.Forget()
+				time.Sleep(time.Hour)
+				requests := s.registry.Counts()
+				assert.GreaterOrEqual(t, requests[tags], 50, "the polls are not slowed")
+				assert.Positive(t, requests[blob])
+				assert.LessOrEqual(t, requests[blob], row.blobs)
+				assert.Equal(t, Noop, s.poller.Status().LastResult, "what is followed is as it should be")
+
+				s.registry.Heal()
+				time.Sleep(row.wait + 2*time.Minute)
+				s.serves(files{"a": "two"})
+			})
+		})
+	}
+	t.Run("a person does not wait", func(t *testing.T) {
+		atSite(t, func(s *site) {
+			damagedAside(s)
+			at(blob, status(429, "Retry-After", "3600"))(s)
+			s.sync()
+			s.registry.Heal()
+			s.sync()
+			s.serves(files{"a": ""})
+			_, err := s.poller.Sync(context.Background(), Ask{Mend: true})
+			require.NoError(t, err)
+			s.serves(files{"a": "two"})
+		})
+	})
+	t.Run("another password", func(t *testing.T) {
+		mounted, options := withSecret(t, (*ocitest.Registry).RequireBasic)
+		atSite(t, func(s *site) {
+			damagedAside(s)
+			at(blob, status(401))(s)
+			time.Sleep(time.Hour)
+			s.registry.Heal()
+			mounted.swap(files{"username": "robot$palette", "password": "old"})
+			time.Sleep(70 * time.Second)
+			s.serves(files{"a": "two"})
+		}, options)
+	})
 }
 
 // Who forces a sync, or repairs, does not wait for the hour to end.

@@ -3,6 +3,8 @@ package poller
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -11,6 +13,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/specman/specman/internal/config"
 	"github.com/specman/specman/internal/store"
 	"github.com/specman/specman/internal/sync/oci"
 )
@@ -124,6 +127,32 @@ func TestBackOff(t *testing.T) {
 	})
 }
 
+// A tag that is asked for by its name and is not there slows the polls, whether it was
+// there before or not; one that a pattern selects no more does not.
+func TestBackOffFromAnAbsentTag(t *testing.T) {
+	for name, row := range map[string]struct {
+		selects []string
+		remove  bool
+		last    time.Duration // the wait that it comes to
+	}{
+		"named, never pushed": {[]string{"0.0.0", "versions"}, false, 5 * time.Minute},
+		"named, vanished":     {[]string{"2.0.0", "versions"}, true, 5 * time.Minute},
+		"of a pattern":        {[]string{"versions"}, true, time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			all := waits(polling(t, time.Hour, func(r *rig) {
+				r.poller.Select = selectors(t, row.selects...)
+				r.registry.push(t, "2.0.0", day(1), files{"b": "two"})
+				served(t)(r)
+				if row.remove {
+					r.registry.remove("2.0.0")
+				}
+			}, nil))
+			assert.InDelta(t, row.last, all[len(all)-1], 0.21*float64(row.last))
+		})
+	}
+}
+
 func TestAWrongPasswordDoesNotLockTheAccount(t *testing.T) {
 	unauthorized := &oci.Error{Kind: oci.Unauthorized, Status: 401, Err: errors.New("no")}
 	t.Run("one try in half an hour after five", func(t *testing.T) {
@@ -144,6 +173,15 @@ func TestAWrongPasswordDoesNotLockTheAccount(t *testing.T) {
 		}
 		assert.True(t, found, "%v", starts)
 	})
+}
+
+// The waits that lie above source.maxBackoff are told where people set that.
+func TestLongerWaitsAreDocumented(t *testing.T) {
+	keys := config.Keys()
+	n := slices.IndexFunc(keys, func(k config.Key) bool { return k.Name == "source.maxBackoff" })
+	require.GreaterOrEqual(t, n, 0)
+	assert.Contains(t, keys[n].Help, fmt.Sprintf("%.0f minutes", lockedOutWait.Minutes()))
+	assert.Contains(t, keys[n].Help, "Retry-After")
 }
 
 func TestTriggersCoalesceAndSkipTheWait(t *testing.T) {

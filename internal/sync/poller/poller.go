@@ -32,11 +32,12 @@ type Poller struct {
 
 	running sync.Mutex // one sync at a time
 	// Guarded by running.
-	seen  seen
-	needs map[digest.Digest]need      // what layers need whose trees found the volume full
-	lost  map[digest.Digest]time.Time // damaged layers that could not be fetched anew, and when to ask for them again
-	// stumbled are the manifests whose layer brought no answer when it was last asked for.
-	stumbled map[digest.Digest]bool
+	seen    seen
+	needs   map[digest.Digest]need      // what layers need whose trees found the volume full
+	lost    map[digest.Digest]time.Time // damaged layers that could not be fetched anew, and when to ask for them again
+	mending mending                     // how the registry is asked for them
+	// stumbled are the questions that ended without an answer when they were last asked, and when.
+	stumbled map[question]time.Time
 
 	wake  chan struct{} // capacity 1: there are requests
 	begun atomic.Bool   // Run has begun, or never will

@@ -182,10 +182,12 @@ func (s *pass) failed(f *Failure) (goOn bool) {
 // answered notes that the way to the registry is open.
 func (s *pass) answered() { s.broken = 0 }
 
-// resolve asks what each followed tag is now.
+// resolve asks what each followed tag is now. Where those that stumbled before end it
+// again, the sync goes on with the others: else nothing new of them would ever be had.
 func (s *pass) resolve(ctx context.Context) (goOn bool) {
 	defer s.dropExcluded()
-	for _, f := range s.follows {
+	s.forgetTurns()
+	for _, f := range s.inTurn(StageResolve, s.follows) {
 		if f.Tag() == "" && f.release != nil {
 			s.found(f, f.release.Manifest) // a digest does not move
 			continue
@@ -203,11 +205,13 @@ func (s *pass) resolve(ctx context.Context) (goOn bool) {
 					f.failure.Cure = "its last content is still served; push it again, or `specman forget` it"
 				}
 			}
+			before := s.hadTurn(StageResolve, f, f.failure)
 			if !s.failed(f.failure) {
-				return false
+				return before
 			}
 			continue
 		}
+		s.hadTurn(StageResolve, f, nil)
 		s.answered()
 		s.found(f, desc.Digest)
 	}
@@ -215,10 +219,11 @@ func (s *pass) resolve(ctx context.Context) (goOn bool) {
 }
 
 // manifests fetches the manifest of each digest that is not held. All are had
-// before the first blob, so that the top of the view can be fetched first.
+// before the first blob, so that the top of the view can be fetched first. It goes on
+// where resolve does.
 func (s *pass) manifests(ctx context.Context) (goOn bool) {
 	defer s.dropExcluded()
-	for _, f := range s.follows {
+	for _, f := range s.inTurn(StageManifest, s.follows) {
 		if !f.asked || s.settled(f) {
 			continue
 		}
@@ -228,11 +233,13 @@ func (s *pass) manifests(ctx context.Context) (goOn bool) {
 			if f.failure.refused {
 				s.refuse(f, f.failure)
 			}
+			before := s.hadTurn(StageManifest, f, f.failure)
 			if !s.failed(f.failure) {
-				return false
+				return before
 			}
 			continue
 		}
+		s.hadTurn(StageManifest, f, nil)
 		s.answered()
 		// The tag may have moved since it was resolved: what was got counts.
 		s.found(f, m.Digest)
