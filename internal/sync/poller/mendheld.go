@@ -25,6 +25,8 @@ type mending struct {
 	pace  pace
 	until time.Time // nothing is asked for before
 	with  string    // the fingerprint of the credentials that were refused
+	// stumbled is when a layer last ended a sync's mending: it is asked for after the others.
+	stumbled map[digest.Digest]time.Time
 }
 
 // mendHeld fetches anew what is damaged, held, and not followed: of a view that is
@@ -38,6 +40,7 @@ func (s *pass) mendHeld(ctx context.Context) {
 	if !atOnce && time.Now().Before(s.mending.until) && s.Source.Fingerprint() == s.mending.with {
 		return
 	}
+	slices.SortStableFunc(damaged, func(a, b digest.Digest) int { return s.mending.stumbled[a].Compare(s.mending.stumbled[b]) })
 	for _, layer := range damaged {
 		r, ok := s.heldAside(layer)
 		if !ok || !atOnce && time.Now().Before(s.lost[layer]) || s.Store.HasTree(layer) {
@@ -62,7 +65,7 @@ func (s *pass) mendHeld(ctx context.Context) {
 				}
 				s.lost[layer] = time.Now().Add(lostPause)
 			case f.kind() != "" || f.endsSync(): // the others would end the same way
-				s.pauseMending(f)
+				s.pauseMending(layer, f)
 				return
 			}
 			continue // the next sync asks again
@@ -72,13 +75,17 @@ func (s *pass) mendHeld(ctx context.Context) {
 	}
 }
 
-// pauseMending puts off what is left. The first wait is the one for the next poll, if the
-// registry does not ask for more.
-func (s *pass) pauseMending(f *Failure) {
+// pauseMending puts off what is left after a layer that was not to be had. The first wait
+// is the one for the next poll, if the registry does not ask for more.
+func (s *pass) pauseMending(layer digest.Digest, f *Failure) {
 	m := &s.mending
 	if with := s.Source.Fingerprint(); with != m.with {
 		*m = mending{with: with} // what was refused before says nothing of the new ones
 	}
+	if m.stumbled == nil {
+		m.stumbled = make(map[digest.Digest]time.Time)
+	}
+	m.stumbled[layer] = time.Now()
 	wait := m.pace.next(s.Poller, Outcome{Failures: []*Failure{f}})
 	if m.pace.failures > 1 || f.retryAfter() > 0 {
 		m.until = time.Now().Add(wait)

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/opencontainers/go-digest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -18,7 +19,12 @@ import (
 // damage overwrites a file of the served view on the disk, and has the store find it.
 func (r *rig) damage(path string) {
 	r.Helper()
-	v := r.store.Acquire()
+	r.damageOf(r.store.Acquire(), path)
+}
+
+// damageOf is damage of a view, or of a release alone.
+func (r *rig) damageOf(v *store.View, path string) {
+	r.Helper()
 	defer v.Close()
 	e, ok := v.Lookup(path)
 	require.True(r, ok)
@@ -132,6 +138,33 @@ func TestMendingKeepsToTheBackOff(t *testing.T) {
 			s.serves(files{"a": "two"})
 		}, options)
 	})
+}
+
+// One damaged layer that is never had keeps no other from being had.
+func TestMendingAsksForEachInTurn(t *testing.T) {
+	for _, bad := range []string{"a", "b"} { // one of them is asked for first
+		t.Run(bad, func(t *testing.T) {
+			atSite(t, func(s *site) {
+				damagedAside(s)
+				layers := map[string]digest.Digest{"a": s.store.DamagedTrees()[0]}
+				s.push("1.0.0", day(4), files{"b": "moved"})
+				for _, r := range s.store.Releases() {
+					if r.Tag == "1.0.0" {
+						layers["b"] = r.Layer
+						v, err := s.store.AcquireVersion(r.Manifest.String())
+						require.NoError(s, err)
+						(&rig{T: s.T, store: s.store}).damageOf(v, "b")
+					}
+				}
+				require.Len(s, s.store.DamagedTrees(), 2)
+				s.registry.Break(ocitest.Fault{Operation: blob, Answer: only(layers[bad].String(), ocitest.Hang())})
+				time.Sleep(time.Hour)
+				for path, layer := range layers {
+					assert.Equal(s, path != bad, s.store.HasTree(layer), path)
+				}
+			})
+		})
+	}
 }
 
 // Who forces a sync, or repairs, does not wait for the hour to end.
