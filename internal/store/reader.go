@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"os"
@@ -136,7 +137,7 @@ func (p *Snapshot) AcquireDesired() (*View, error) {
 // opened the trees are measured, which reads all their folders.
 func (p *Snapshot) Space() (Space, error) {
 	if p.alone {
-		if _, err := p.store.MeasureUsage(); err != nil {
+		if _, err := p.store.MeasureUsage(context.Background()); err != nil {
 			return Space{}, fmt.Errorf("measure the store: %w", err)
 		}
 	}
