@@ -22,7 +22,7 @@ import (
 const damageFile = "damaged"
 
 func (t *tree) readDamage(folder string) error {
-	data, err := readRegular(filepath.Join(folder, damageFile))
+	data, err := readSealed(filepath.Join(folder, damageFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

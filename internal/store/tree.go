@@ -71,7 +71,10 @@ func layersOnDisk(dir string) ([]digest.Digest, error) {
 // openTree reads the index of a tree and checks it. It does not read the files.
 func openTree(dir string, layer digest.Digest) (*tree, error) {
 	folder := treeFolder(dir, layer)
-	data, err := readRegular(filepath.Join(folder, "index"))
+	data, err := readSealed(filepath.Join(folder, "index"))
+	if errors.Is(err, errSeal) {
+		err = fmt.Errorf("%w: %w", errIndex, err)
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("open tree %s: %w", layer, errNoTree)
 	}
