@@ -54,7 +54,7 @@ func (s *Store) takeOut(why string, choose func(st *state, now time.Time) []Rele
 	if s.closed {
 		return garbage, nil, errClosed
 	}
-	s.versions.drop() // what is at hand for the next reader may be what goes
+	s.versions.dropIdle()
 	st, changed := s.dated()
 	now := wall()
 	releases := choose(st, now)
@@ -77,8 +77,9 @@ func (s *Store) takeOut(why string, choose func(st *state, now time.Time) []Rele
 			s.repairs.drop(r.Layer) // nobody wants it whole any more
 		}
 	}
-	if len(trees) > 0 {
-		s.loaded.forgetPublished() // it may be one of them
+	if len(trees) > 0 { // what is at hand for the next reader may be one of them
+		s.versions.drop()
+		s.loaded.forgetPublished()
 	}
 	var errs []error
 	for _, layer := range trees {

@@ -24,6 +24,8 @@ type View struct {
 	loaded   *loadedTrees
 	refs     atomic.Int64 // one is the store's own, for as long as it hands the view out
 	released atomic.Bool
+
+	asked time.Time // by name, the last time; guarded by versionViews.mu
 }
 
 // Entry is one path of a view. It is a small value that stays true for as long
