@@ -242,7 +242,7 @@ func (s *Store) markStart() error {
 		s.datesOff, safe = true, false
 	}
 	if safe {
-		v.date(s.started, nil)
+		v.date(s.started.UnixNano(), nil)
 	}
 	return nil
 }

@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sys/unix"
@@ -127,7 +126,7 @@ func (s *Store) reload() error {
 	if err != nil {
 		return fmt.Errorf("load the repaired tree: %w", err)
 	}
-	v.date(time.Time{}, old)
+	v.date(0, old)
 	s.current.Store(v)
 	old.Close()
 	return nil

@@ -25,6 +25,8 @@ type View struct {
 	refs     atomic.Int64 // one is the store's own, for as long as it hands the view out
 	released atomic.Bool
 
+	swapped atomic.Int64 // when it had taken the place of another, in nanoseconds since 1970; 0: not, or not safe to tell
+
 	asked time.Time // by name, the last time; guarded by versionViews.mu
 }
 
@@ -104,8 +106,8 @@ func (v *View) entry(n int32) Entry {
 			e.ModTime = time.Unix(r.modTime, 0).UTC()
 		}
 	}
-	if nd.since != 0 {
-		e.Since = time.Unix(0, nd.since).UTC()
+	if since := v.since(nd); since != 0 {
+		e.Since = time.Unix(0, since).UTC()
 	}
 	return e
 }
