@@ -194,6 +194,7 @@ func (s *Store) loadView(st *state) {
 	}
 	if v, _ := s.standIn(s.readable(st, s.desired(st)), nil); v != nil {
 		s.log.Error("no held view is whole; serving what can be read of what is followed until the damage is repaired", "view", v.id)
+		v.began = s.started
 		s.current.Store(v)
 		return
 	}
@@ -219,6 +220,9 @@ func (s *Store) loadWhole(st *state, record ViewRecord) bool {
 			}
 		}
 		return false
+	}
+	if v.began = s.started; st.expects(v) {
+		v.began = st.View.Since
 	}
 	s.current.Store(v)
 	return true

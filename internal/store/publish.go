@@ -127,6 +127,7 @@ func (s *Store) reload() error {
 		return fmt.Errorf("load the repaired tree: %w", err)
 	}
 	v.date(0, old)
+	v.began = old.began
 	s.current.Store(v)
 	old.Close()
 	return nil

@@ -85,6 +85,7 @@ func (s *Store) serve(next *state, keys []ReleaseKey) (swapped bool, err error) 
 
 // replace is the swap.
 func (s *Store) replace(old, v *View) {
+	v.began = wall()
 	s.current.Store(v)
 	s.dateSwap(v)
 	step("view: swapped")

@@ -25,6 +25,7 @@ type View struct {
 	refs     atomic.Int64 // one is the store's own, for as long as it hands the view out
 	released atomic.Bool
 
+	began   time.Time    // since when it is served; of one that a start found there, since before that
 	swapped atomic.Int64 // when it had taken the place of another, in nanoseconds since 1970; 0: not, or not safe to tell
 
 	asked time.Time // by name, the last time; guarded by versionViews.mu
