@@ -79,15 +79,13 @@ func PinTo(s Mover, r MoveRequest) (Move, error) {
 	return hold(s, store.RecordOf(v), r, "pin")
 }
 
+// hold tells of the views that it holds, whatever a sync has served meanwhile.
 func hold(s Mover, target store.ViewRecord, r MoveRequest, kind string) (Move, error) {
-	m, err := compare(s, target)
+	to, err := s.AcquireRecord(target)
 	if err != nil {
-		return m, err
+		return Move{}, err
 	}
-	m.DryRun, m.Pinned = r.DryRun, true
-	if r.DryRun {
-		return m, nil
-	}
+	defer to.Close()
 	reason := kind
 	if r.Version != "" {
 		reason += " to " + r.Version
@@ -95,7 +93,18 @@ func hold(s Mover, target store.ViewRecord, r MoveRequest, kind string) (Move, e
 	if r.By != "" {
 		reason += ", by " + r.By
 	}
-	return m, s.Pin(target, kind, reason)
+	from := s.Acquire()
+	if from != nil {
+		defer from.Close()
+	}
+	if !r.DryRun {
+		if err := s.Pin(target, kind, reason); err != nil {
+			return Move{}, err
+		}
+	}
+	m := moveOf(from, to)
+	m.DryRun, m.Pinned = r.DryRun, true
+	return m, nil
 }
 
 // Follow goes back to following the selectors.
@@ -103,47 +112,58 @@ func Follow(s Mover, r MoveRequest) (Move, error) {
 	if s.Pinned() == nil {
 		return Move{}, errors.New("nothing is pinned: the selectors are followed already")
 	}
-	target := s.Desired()
-	m, err := compare(s, target)
-	if err != nil || len(target.Releases) == 0 {
-		// Nothing is followed, or a tree of it is lost: what is served goes on being
-		// served, unpinned.
-		if v := s.Acquire(); v != nil {
-			defer v.Close()
-			m, err = compare(s, store.RecordOf(v))
-		} else if len(target.Releases) == 0 {
-			err = fmt.Errorf("nothing is served: %w", store.ErrNotHeld)
+	to, err := followed(s)
+	if err != nil {
+		return Move{}, err
+	}
+	defer func() { to.Close() }()
+	from := s.Acquire()
+	if from != nil {
+		defer from.Close()
+	}
+	if !r.DryRun {
+		if _, err := s.Unpin(r.By); err != nil {
+			return Move{}, err
+		}
+		if now := s.Acquire(); now != nil { // a sync may have contributed since followed looked
+			to.Close()
+			to = now
 		}
 	}
-	if err != nil {
-		return m, err
-	}
-	if m.DryRun = r.DryRun; r.DryRun {
-		return m, nil
-	}
-	_, err = s.Unpin(r.By)
-	return m, err
+	m := moveOf(from, to)
+	m.DryRun = r.DryRun
+	return m, nil
 }
 
-// compare tells what changes for clients from the served view to another.
-func compare(s Mover, target store.ViewRecord) (Move, error) {
-	m := Move{Replica: Replica(), To: target.ID, Top: []ReleaseName{}, Added: []string{}, Removed: []string{}, Changed: []string{}}
-	to, err := s.AcquireRecord(target)
-	if err != nil {
-		return m, err
+// followed returns, held, the view to which unpin leads. Where nothing is followed, or a
+// tree of it is lost, what is served goes on being served, unpinned.
+func followed(s Mover) (*store.View, error) {
+	target := s.Desired()
+	err := fmt.Errorf("nothing is served: %w", store.ErrNotHeld)
+	if len(target.Releases) > 0 {
+		var to *store.View
+		if to, err = s.AcquireRecord(target); err == nil {
+			return to, nil
+		}
 	}
-	defer to.Close()
-	for _, k := range target.Releases {
-		m.Top = append(m.Top, ReleaseName{Source: k.Source, Tag: k.Tag, Digest: k.Manifest})
+	if v := s.Acquire(); v != nil {
+		return v, nil
 	}
-	from := s.Acquire()
-	if from == nil {
-		return m, nil
+	return nil, err
+}
+
+// moveOf tells what changes for clients from the served view, nil if there is none, to
+// another.
+func moveOf(from, to *store.View) Move {
+	m := Move{Replica: Replica(), To: to.ID(), Top: []ReleaseName{}, Added: []string{}, Removed: []string{}, Changed: []string{}}
+	for _, r := range to.Releases() {
+		m.Top = append(m.Top, ReleaseName{Source: r.Source, Tag: r.Tag, Digest: r.Manifest})
 	}
-	defer from.Close()
-	d := diffViews(from, to)
-	m.From, m.Added, m.Removed, m.Changed = d.From, d.Added, d.Removed, d.Changed
-	return m, nil
+	if from != nil {
+		d := diffViews(from, to)
+		m.From, m.Added, m.Removed, m.Changed = d.From, d.Added, d.Removed, d.Changed
+	}
+	return m
 }
 
 // Rollback asks for an earlier view.

@@ -268,3 +268,68 @@ func TestUnpinLetsGoOfWhatWasServed(t *testing.T) {
 	require.NoError(t, err)
 	assert.Len(t, garbage.Trees, 1)
 }
+
+// syncing is a store to which a sync contributes while a command looks at it.
+type syncing struct {
+	*store.Store
+	sync func()
+}
+
+func (s syncing) Unpin(by string) (bool, error) {
+	s.sync()
+	return s.Store.Unpin(by)
+}
+
+func (s syncing) Pin(target store.ViewRecord, kind, reason string) error {
+	s.sync()
+	return s.Store.Pin(target, kind, reason)
+}
+
+// What is told is what is served now, and not what would have been served a moment ago.
+func TestUnpinTellsWhatItMovedTo(t *testing.T) {
+	r := newRig(t)
+	r.follow(r.hold("1.0.0", files{"same": "x", "f": "1"}))
+	one := r.store.Served().ID
+	require.NoError(t, r.store.Pin(*r.store.Served(), "pin", "test"))
+	r.follow(r.hold("2.0.0", files{"same": "x", "f": "2"}))
+	m, err := Follow(syncing{r.store, func() { r.follow(r.hold("3.0.0", files{"same": "x", "g": "3"})) }}, MoveRequest{})
+	require.NoError(t, err)
+	assert.Equal(t, one, m.From)
+	assert.Equal(t, r.store.Served().ID, m.To)
+	assert.Equal(t, "3.0.0", m.Top[0].Tag)
+	assert.Equal(t, []string{"g"}, m.Added)
+	assert.Equal(t, []string{"f"}, m.Removed)
+	assert.Empty(t, m.Changed)
+}
+
+// To hold a view is to be there, whatever a sync has served since it was chosen.
+func TestRollbackTellsWhatItMovedTo(t *testing.T) {
+	r := newRig(t)
+	r.follow(r.hold("1.0.0", files{"f": "1"}))
+	one := r.store.Served().ID
+	r.follow(r.hold("2.0.0", files{"f": "2"}))
+	s := syncing{r.store, func() { r.follow(r.hold("3.0.0", files{"f": "3"})) }}
+	m, err := Rollback(s, MoveRequest{})
+	require.NoError(t, err)
+	assert.Equal(t, one, m.To)
+	assert.Equal(t, one, r.store.Served().ID)
+	assert.Equal(t, []string{"f"}, m.Changed)
+}
+
+// Commands hold what they look at until they have told of it, and no longer.
+func TestMovesLetGoOfWhatTheyLookedAt(t *testing.T) {
+	r := newRig(t)
+	for _, text := range []string{"1", "2", "3"} {
+		r.follow(r.hold(text+".0.0", files{"f": text}))
+	}
+	for _, move := range []func(Mover, MoveRequest) (Move, error){Rollback, Follow, PinTo, Follow} {
+		for _, dryRun := range []bool{true, false} {
+			_, err := move(r.store, MoveRequest{DryRun: dryRun})
+			require.NoError(t, err)
+		}
+	}
+	require.NoError(t, r.store.Configure(store.Options{Sources: []string{"default"}}))
+	garbage, err := r.store.GC(false)
+	require.NoError(t, err)
+	assert.Len(t, garbage.Trees, 2)
+}

@@ -206,3 +206,60 @@ func TestWhatIsAddedAfterAClockThatWasAheadIsTheLatest(t *testing.T) {
 	require.Len(t, garbage.Releases, 1)
 	assert.Equal(t, layerFor(content{"i": "1"}), garbage.Releases[0].Layer)
 }
+
+// steppingClock is a clock that moves on, by so much, whenever somebody looks at it.
+func steppingClock(t *testing.T, seen func(at time.Time)) {
+	t.Helper()
+	real, at := wall, wall()
+	wall = func() time.Time {
+		at = at.Add(700 * time.Millisecond)
+		seen(at)
+		return at
+	}
+	t.Cleanup(func() { wall = real })
+}
+
+// What is served while the state is written, for seconds on a slow disk, is what was served
+// before. What takes its place is dated later than the last second of that.
+func TestADateIsOfAfterTheSwap(t *testing.T) {
+	s := openStore(t, t.TempDir())
+	follow(t, s, hold(t, s, "1.0.0", content{"f": "1", "same": "x"}))
+	var lastOld time.Time
+	steppingClock(t, func(at time.Time) {
+		if served(t, s)["f"] == "1" {
+			lastOld = at
+		}
+	})
+	follow(t, s, hold(t, s, "2.0.0", content{"f": "2", "same": "x"}))
+	v := s.Acquire()
+	defer v.Close()
+	e, _ := v.Lookup("f")
+	assert.True(t, e.Since.After(lastOld), "%v is served since then, and %v was served the one before", e.Since, lastOld)
+
+	mark := s.state.Load().HighWater
+	assert.Equal(t, e.Since, mark.UTC())
+	require.NoError(t, s.Note("test", "", "something is written"))
+	st, _, err := readState(s.dir)
+	require.NoError(t, err)
+	assert.True(t, mark.Equal(st.HighWater), "the next process will know")
+}
+
+// A clock that is set back while the state is written leaves no safe date.
+func TestAClockThatIsSetBackInASwap(t *testing.T) {
+	s := openStore(t, t.TempDir())
+	follow(t, s, hold(t, s, "1.0.0", content{"f": "1"}))
+	c := hold(t, s, "2.0.0", content{"f": "2"})
+	real := wall
+	defer func() { wall = real }()
+	ahead := time.Hour
+	wall = func() time.Time {
+		defer func() { ahead = 0 }()
+		return real().Add(ahead)
+	}
+	follow(t, s, c)
+	v := s.Acquire()
+	defer v.Close()
+	e, _ := v.Lookup("f")
+	assert.Zero(t, e.Since)
+	assert.True(t, s.state.Load().HighWater.After(real().Add(50*time.Minute)), "the mark never goes back")
+}

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/opencontainers/go-digest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
@@ -217,8 +218,8 @@ func TestDamagedState(t *testing.T) {
 	}
 }
 
-// A note of damage that cannot be read is looked for in the files again, and keeps
-// nothing whole from being served.
+// Where a note of damage cannot be read each file is looked at before it is served again,
+// and what is whole is served.
 func TestANoteOfDamageThatCannotBeRead(t *testing.T) {
 	dir := t.TempDir()
 	files := content{"a": "aaa", "b": "bbb"}
@@ -230,6 +231,45 @@ func TestANoteOfDamageThatCannotBeRead(t *testing.T) {
 	s = openStore(t, dir)
 	assert.Equal(t, "bbb", servedFile(t, s, "b"))
 	assert.False(t, s.HasTree(layerFor(files)))
+
+	// Everybody who takes a tree waits for its loading: no file is read meanwhile.
+	v := s.Acquire()
+	defer v.Close()
+	assert.Empty(t, *v.trees[0].damaged.Load())
+	e, ok := v.Lookup("a")
+	require.True(t, ok)
+	_, err := v.Open(e)
+	assert.ErrorIs(t, err, ErrDamaged)
+	assert.Len(t, *v.trees[0].damaged.Load(), 1)
+	lines, err := os.ReadFile(note)
+	assert.Error(t, err, "%s: there is a folder in the place of the note", lines)
+}
+
+// A note of damage that was cut short is written anew with what is found, and the tree is
+// made whole once its content is had.
+func TestANoteOfDamageThatWasCutShort(t *testing.T) {
+	dir := t.TempDir()
+	files := content{"a": "aaa", "b": "bbb"}
+	s := damagedStore(t, dir, files)
+	require.NoError(t, s.Close())
+	note := filepath.Join(treeFolder(dir, layerFor(files)), damageFile)
+	require.NoError(t, os.Truncate(note, 1))
+	s = openStore(t, dir)
+	assert.Equal(t, []digest.Digest{layerFor(files)}, s.DamagedTrees())
+	v := s.Acquire()
+	e, ok := v.Lookup("a")
+	require.True(t, ok)
+	_, err := v.Open(e)
+	assert.ErrorIs(t, err, ErrDamaged)
+	v.Close()
+	lines, err := os.ReadFile(note)
+	require.NoError(t, err)
+	assert.Equal(t, string(seal([]byte("a\n"))), string(lines))
+
+	hold(t, s, "0.9.0", content{"copy": "aaa"})
+	s.repairDamaged(t.Context())
+	assert.True(t, s.HasTree(layerFor(files)))
+	assert.Equal(t, files, served(t, s))
 }
 
 // What a check has found is not served while it goes on, nor after it was cut off.

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -69,26 +68,6 @@ func (f *flusher) flush() error {
 }
 
 func (f *flusher) close() { f.folder.Close() }
-
-// readRegular is os.ReadFile of what is a file: who opens a pipe waits for ever.
-func readRegular(path string) ([]byte, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = &fs.PathError{Op: "read", Path: path, Err: errors.New("it is no regular file")}
-	}
-	if err != nil {
-		return nil, err
-	}
-	var data bytes.Buffer
-	data.Grow(int(info.Size()) + bytes.MinRead) // an index is large, and would be copied as it grows
-	_, err = data.ReadFrom(f)
-	return data.Bytes(), err
-}
 
 // makeFolder makes a folder and those above it, each durable in the one above:
 // what is flushed in a folder is lost with it all the same.
@@ -166,7 +145,7 @@ func (s *Store) keepAs(path, previous string) error {
 }
 
 func (s *Store) copyAs(path, previous string) error {
-	data, err := readRegular(path)
+	data, err := readRegular(path, maxStateBytes)
 	if err != nil {
 		return err
 	}

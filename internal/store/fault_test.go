@@ -79,6 +79,70 @@ func TestAFaultAfterARepairedTreeHasItsName(t *testing.T) {
 	assert.Equal(t, files, served(t, openStore(t, dir)))
 }
 
+// What a failed sync, repair or removal could not take out of staging goes when the fault
+// is over, and not at the next start: until then it takes the space that a sync needs.
+func TestWhatAFaultLeftInStagingGoes(t *testing.T) {
+	dir := t.TempDir()
+	old, files := content{"f": "1"}, content{"a": "aaa", "b": "bbb"}
+	s := openStore(t, dir)
+	hold(t, s, "0.1.0", old)
+	require.NoError(t, s.Close())
+	s = damagedStore(t, dir, files)
+	held := s.Acquire()
+	left := func() int {
+		entries, err := os.ReadDir(filepath.Join(dir, stagingFolder))
+		require.NoError(t, err)
+		return len(entries)
+	}
+
+	st := sealed(t, s, files)
+	failed, err := os.MkdirTemp(s.staging(), "tree-*")
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(failed, "f"), nil, 0o644))
+	fewDescriptors(t, 0, func() {
+		require.ErrorIs(t, s.removeAside(failed), unix.EMFILE)
+		_, err := s.publish(st.folder, st.layer, st.sealed) // the damaged tree makes room for it
+		require.ErrorIs(t, err, unix.EMFILE)
+		_, err = s.putAside(layerFor(old))
+		require.ErrorIs(t, err, unix.EMFILE)
+		_, err = s.GC(false)
+		require.Error(t, err)
+	})
+	st.folder = ""
+	st.Discard()
+	require.NoError(t, s.serveRepaired())
+	require.Equal(t, 3, left())
+
+	_, err = s.GC(false)
+	require.NoError(t, err)
+	assert.Equal(t, 1, left(), "somebody reads it")
+	b, _ := held.Lookup("b")
+	assert.NoError(t, held.Read(b, make([]byte, 3)))
+	held.Close()
+	emptied(t, dir)
+	assert.Equal(t, files, served(t, s))
+}
+
+// A start that cannot make certain what was renamed before it keeps what it would remove,
+// for as long as that is so.
+func TestWhatAFaultAtTheStartLeftInStagingGoes(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir)
+	files := content{"f": "1"}
+	follow(t, s, hold(t, s, "1.0.0", files))
+	require.NoError(t, os.Mkdir(filepath.Join(dir, stagingFolder, "gone-1"), 0o755))
+	trees := filepath.Join(dir, treesFolder)
+	require.NoError(t, os.Rename(trees, trees+".away"))
+	left, err := s.leftovers()
+	require.NoError(t, err)
+	assert.Empty(t, left)
+	require.NoError(t, os.Rename(trees+".away", trees))
+	_, err = s.GC(false)
+	require.NoError(t, err)
+	emptied(t, dir)
+	assert.Equal(t, files, served(t, s))
+}
+
 // A tree whose name could not be made durable is found by the next sync. No state may
 // name it before it is.
 func TestANameThatCouldNotBeFlushed(t *testing.T) {

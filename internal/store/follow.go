@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"time"
 
 	"github.com/opencontainers/go-digest"
 )
@@ -213,7 +212,7 @@ func (s *Store) standIn(keys []ReleaseKey, old *View) (*View, error) {
 	if err != nil {
 		return nil, err
 	}
-	v.date(time.Time{}, old)
+	v.date(0, old)
 	return v, nil
 }
 

@@ -42,7 +42,7 @@ func (s *Store) remove(why string, choose func(st *state, now time.Time) []Relea
 	garbage, asides, err := s.takeOut(why, choose)
 	errs := []error{err}
 	for _, aside := range asides {
-		errs = append(errs, os.RemoveAll(aside))
+		errs = append(errs, s.removeAside(aside))
 	}
 	return garbage, errors.Join(errs...)
 }
@@ -54,7 +54,8 @@ func (s *Store) takeOut(why string, choose func(st *state, now time.Time) []Rele
 	if s.closed {
 		return garbage, nil, errClosed
 	}
-	s.versions.drop() // what is at hand for the next reader may be what goes
+	asides = s.takeNameless()
+	s.versions.dropIdle()
 	st, changed := s.dated()
 	now := wall()
 	releases := choose(st, now)
@@ -62,14 +63,14 @@ func (s *Store) takeOut(why string, choose func(st *state, now time.Time) []Rele
 	trees, err := s.unnamed(next, false)
 	garbage.Releases = releases
 	if err != nil {
-		return garbage, nil, err
+		return garbage, asides, err
 	}
 	for _, r := range releases {
 		next.event(now, "removed", r.Source, "%s %s (%s): out of use since %s", why, r.Tag, r.Manifest, r.Demoted.UTC().Format(time.RFC3339))
 	}
 	if changed || len(releases) > 0 {
 		if err := s.save(next); err != nil {
-			return garbage, nil, err
+			return garbage, asides, err
 		}
 	}
 	for _, r := range releases {
@@ -77,8 +78,9 @@ func (s *Store) takeOut(why string, choose func(st *state, now time.Time) []Rele
 			s.repairs.drop(r.Layer) // nobody wants it whole any more
 		}
 	}
-	if len(trees) > 0 {
-		s.loaded.forgetPublished() // it may be one of them
+	if len(trees) > 0 { // what is at hand for the next reader may be one of them
+		s.versions.drop()
+		s.loaded.forgetPublished()
 	}
 	var errs []error
 	for _, layer := range trees {
@@ -200,9 +202,9 @@ func (s *Store) putAside(layer digest.Digest) (string, error) {
 	}
 	step("gc: renamed")
 	delete(s.orphans, layer)
-	// A power cut must not undo the renaming and yet keep the removal. What is not
-	// removed now goes at the next start.
+	// A power cut must not undo the renaming and yet keep the removal.
 	if err := s.flushNames(); err != nil {
+		s.nameless = append(s.nameless, nameless{t, aside})
 		return "", err
 	}
 	return s.loaded.unread(t, aside), nil

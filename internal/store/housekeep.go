@@ -43,8 +43,8 @@ func (s *Store) Housekeep(ctx context.Context) {
 			s.log.Warn("Removing what is no longer needed failed; it is tried again", "error", err)
 		}
 		if !measured { // a third of a second for 60,000 files, each minute, would be felt
-			_, err := s.MeasureUsage()
-			if measured = err == nil; err != nil {
+			_, err := s.MeasureUsage(ctx)
+			if measured = err == nil; err != nil && ctx.Err() == nil {
 				s.log.Warn("The store cannot be measured", "error", err)
 			}
 		}

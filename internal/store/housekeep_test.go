@@ -208,3 +208,14 @@ func TestAStoreIsMeasuredWhenATreeHasComeOrGone(t *testing.T) {
 		assert.False(t, measured())
 	})
 }
+
+// A process that is to end does not wait for a walk through a large store.
+func TestMeasuringEndsWithItsContext(t *testing.T) {
+	s := openStore(t, t.TempDir())
+	follow(t, s, hold(t, s, "1.0.0", content{"f": "1"}))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := s.MeasureUsage(ctx)
+	assert.ErrorIs(t, err, context.Canceled)
+	assert.Zero(t, s.usage.Load(), "what was not measured to its end is not told")
+}

@@ -114,9 +114,7 @@ func (g *shown) Collect(metrics chan<- prometheus.Metric) {
 	var files, bytes, swappedAt float64
 	if v != nil {
 		files, bytes = float64(v.files), float64(v.bytes)
-		if st.View != nil {
-			swappedAt = float64(st.View.Since.UnixNano()) / float64(time.Second)
-		}
+		swappedAt = float64(st.since(v).UnixNano()) / float64(time.Second)
 		tell(g.view, 1, v.id)
 		for _, r := range v.releases {
 			tell(g.releases, 1, r.Source, r.Tag, r.Manifest.String())

@@ -45,7 +45,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	s.loaded.remove = func(path string) error {
 		s.removing.RLock()
 		defer s.removing.RUnlock()
-		return os.RemoveAll(path)
+		return s.removeAside(path)
 	}
 	s.loaded.found = func(t *tree, rec int32) { s.markDamaged(t, rec) }
 	if s.lock, err = lock(ctx, dir, opts.LockWait, s.log); err != nil {
@@ -125,6 +125,9 @@ func (s *Store) leftovers() ([]string, error) {
 	// name it, nor staging be emptied of what had its name before.
 	if err := s.flushNames(); err != nil {
 		s.log.Warn("cannot make certain what an earlier run left", "error", err)
+		for _, path := range left {
+			s.nameless = append(s.nameless, nameless{path: path})
+		}
 		return nil, nil
 	}
 	return left, nil
@@ -151,8 +154,8 @@ func (s *Store) empty(leftovers []string) {
 		defer s.removing.RUnlock()
 		for _, path := range leftovers {
 			// One that cannot be removed harms nothing but space.
-			if err := os.RemoveAll(path); err != nil {
-				s.log.Warn("cannot remove what an earlier run left", "error", err)
+			if err := s.removeAside(path); err != nil {
+				s.log.Warn("cannot remove what an earlier run left; it is tried again", "error", err)
 			}
 		}
 	}()
@@ -191,6 +194,7 @@ func (s *Store) loadView(st *state) {
 	}
 	if v, _ := s.standIn(s.readable(st, s.desired(st)), nil); v != nil {
 		s.log.Error("no held view is whole; serving what can be read of what is followed until the damage is repaired", "view", v.id)
+		v.began = s.started
 		s.current.Store(v)
 		return
 	}
@@ -217,6 +221,9 @@ func (s *Store) loadWhole(st *state, record ViewRecord) bool {
 		}
 		return false
 	}
+	if v.began = s.started; st.expects(v) {
+		v.began = st.View.Since
+	}
 	s.current.Store(v)
 	return true
 }
@@ -239,7 +246,7 @@ func (s *Store) markStart() error {
 		s.datesOff, safe = true, false
 	}
 	if safe {
-		v.date(s.started, nil)
+		v.date(s.started.UnixNano(), nil)
 	}
 	return nil
 }

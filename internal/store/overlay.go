@@ -27,7 +27,7 @@ type overlay struct {
 type node struct {
 	tree, rec int32 // rec -1: a folder of which no tree has a record: the root
 	lo, hi    int32 // a folder's children
-	since     int64 // nanoseconds since 1970 since when the content is served here; 0: not known to be safe
+	since     int64 // since when the content is served here: see View.date
 }
 
 // Coverage says what became of one release's files in a view.

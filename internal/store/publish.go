@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sys/unix"
@@ -25,7 +24,7 @@ func (s *Store) publish(folder string, layer digest.Digest, x *index) (given boo
 	defer s.removing.RUnlock()
 	given, unread, err := s.putInPlace(folder, layer, x)
 	if unread != "" { // nobody waits for that
-		err = errors.Join(err, os.RemoveAll(unread))
+		err = errors.Join(err, s.removeAside(unread))
 	}
 	if err != nil {
 		err = fmt.Errorf("publish the tree of %s: %w", layer, spaceError(err))
@@ -56,6 +55,8 @@ func (s *Store) putInPlace(folder string, layer digest.Digest, x *index) (given 
 	s.wakeHousekeeping()
 	if aside != "" && err == nil {
 		unread = s.loaded.unread(held, aside)
+	} else if aside != "" {
+		s.nameless = append(s.nameless, nameless{held, aside})
 	}
 	if held != nil {
 		err = errors.Join(err, s.reload())
@@ -125,7 +126,8 @@ func (s *Store) reload() error {
 	if err != nil {
 		return fmt.Errorf("load the repaired tree: %w", err)
 	}
-	v.date(time.Time{}, old)
+	v.date(0, old)
+	v.began = old.began
 	s.current.Store(v)
 	old.Close()
 	return nil

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"os"
@@ -64,14 +65,18 @@ func (s *Store) Snapshot() *Snapshot {
 		Pin: st.Pin, Refused: st.Refused, Events: st.Events, Damage: s.stateLost,
 		store: s,
 	}
-	switch {
-	case v == nil:
-	case st.expects(v):
-		p.Since = st.View.Since
-	default:
-		p.Since = s.started // it took the place of the damaged one then
+	if v != nil {
+		p.Since = st.since(v)
 	}
 	return p
+}
+
+// since is when a view began to be served, or came to be what should be.
+func (s *state) since(v *View) time.Time {
+	if s.View != nil && s.expects(v) {
+		return s.View.Since
+	}
+	return v.began // it stands in for another one
 }
 
 func (s *state) expects(v *View) bool {
@@ -136,7 +141,7 @@ func (p *Snapshot) AcquireDesired() (*View, error) {
 // opened the trees are measured, which reads all their folders.
 func (p *Snapshot) Space() (Space, error) {
 	if p.alone {
-		if _, err := p.store.MeasureUsage(); err != nil {
+		if _, err := p.store.MeasureUsage(context.Background()); err != nil {
 			return Space{}, fmt.Errorf("measure the store: %w", err)
 		}
 	}

@@ -111,7 +111,8 @@ func (s *Store) waitForRemovals() {
 // all files, would give no room before that ends, and its successors would go in vain.
 func (s *Store) removeOldest() (*Release, error) {
 	garbage, err := s.remove("removed to make space", func(st *state, now time.Time) []Release {
-		s.loaded.forgetPublished() // what is only at hand for the next reader is not read
+		s.versions.drop() // what is only at hand for the next reader is not read
+		s.loaded.forgetPublished()
 		out := slices.DeleteFunc(s.outOfUse(st, 0, now), func(r Release) bool { return s.loaded.inUse(r.Layer) })
 		return out[:min(1, len(out))]
 	})

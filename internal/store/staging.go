@@ -273,7 +273,7 @@ func (st *Staging) Discard() {
 		st.files.Close()
 	}
 	if st.folder != "" {
-		os.RemoveAll(filepath.Join(st.store.dir, st.folder))
+		_ = st.store.removeAside(filepath.Join(st.store.dir, st.folder))
 		st.folder = ""
 	}
 }

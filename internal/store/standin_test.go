@@ -4,8 +4,10 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -170,4 +172,42 @@ func TestWhatNobodyFollowsWhilePinnedGoes(t *testing.T) {
 	assert.Equal(t, would.Trees, garbage.Trees)
 	require.Len(t, garbage.Releases, 1)
 	assert.Equal(t, "b", garbage.Releases[0].Source)
+}
+
+// Since when what stands in is served: the start that found the other lost, or when it took
+// the place of what stood in before.
+func TestSinceWhenAnotherStandsIn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		s := openStore(t, dir)
+		follow(t, s, hold(t, s, "1.0.0", content{"f": "1"}))
+		forgotten := hold(t, s, "2.0.0", content{"f": "2"})
+		follow(t, s, forgotten)
+		follow(t, s, hold(t, s, "3.0.0", lost))
+		time.Sleep(time.Hour)
+		reg := prometheus.NewRegistry()
+		s = loseIndex(t, s, lost, func(o *Options) { o.Registerer = reg })
+		defer s.Close()
+		since := func() time.Time {
+			p := s.Snapshot()
+			defer p.Close()
+			told := gather(t, reg)["specman_view_swapped_timestamp_seconds"][0].GetGauge().GetValue()
+			assert.InDelta(t, float64(p.Since.UnixNano())/1e9, told, 1e-3)
+			return p.Since
+		}
+		assert.Equal(t, time.Duration(0), time.Since(since()), "the start")
+		time.Sleep(time.Hour)
+		assert.Equal(t, time.Hour, time.Since(since()))
+		_, err := s.Forget(forgotten.Manifest.String(), "")
+		require.NoError(t, err)
+		require.Equal(t, content{"f": "1"}, served(t, s))
+		time.Sleep(time.Minute)
+		assert.Equal(t, time.Minute, time.Since(since()), "another stands in by now")
+
+		require.NoError(t, stage(t, s, layerFor(lost), lost).Publish())
+		s.repairDamaged(t.Context())
+		require.Equal(t, lost, served(t, s))
+		time.Sleep(time.Second)
+		assert.Equal(t, time.Second, time.Since(since()))
+	})
 }

@@ -120,7 +120,8 @@ func (s *state) clone() *state {
 
 // wall is the time of day. What is kept, or compared with what is kept, must not have a
 // reading of the monotonic clock in it: that does not see when the clock is set.
-func wall() time.Time { return time.Now().Round(0) }
+// It is a variable for tests.
+var wall = func() time.Time { return time.Now().Round(0) }
 
 func (s *state) release(key ReleaseKey) *Release {
 	for n := range s.Releases {

@@ -123,7 +123,10 @@ func readState(dir string) (st *state, damage error, err error) {
 }
 
 func readStateFile(path string) (*state, error) {
-	data, err := readRegular(path)
+	data, err := readRegular(path, maxStateBytes)
+	if errors.Is(err, errTooLarge) {
+		err = fmt.Errorf("%w: %w", errState, err)
+	}
 	if errors.Is(err, fs.ErrPermission) {
 		return nil, fmt.Errorf("read the store's state: %w: %s", err, whose(filepath.Dir(path), path))
 	}

@@ -75,7 +75,8 @@ type Store struct {
 	readOnly atomic.Bool
 	// unflushed is set while trees/ has a name that could not be made durable.
 	unflushed bool
-	datesOff  bool // the high-water mark cannot be kept: no dates are safe
+	nameless  []nameless // what a fault has left in staging: GC removes it
+	datesOff  bool       // the high-water mark cannot be kept: no dates are safe
 	// stateDamaged is set until a state is written in the place of one that could
 	// not be read.
 	stateDamaged bool

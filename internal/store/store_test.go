@@ -259,7 +259,7 @@ func TestUnchangedFilesAreStoredOnce(t *testing.T) {
 		require.NoError(t, err)
 		assert.True(t, os.SameFile(first, now), name)
 	}
-	usage, err := s.MeasureUsage()
+	usage, err := s.MeasureUsage(t.Context())
 	require.NoError(t, err)
 	assert.Less(t, usage, int64(2*len(large)))
 }

@@ -60,7 +60,14 @@ func (s *Store) serve(next *state, keys []ReleaseKey) (swapped bool, err error) 
 		return false, fmt.Errorf("lay the releases over each other: %w", err)
 	}
 	now := wall()
-	s.date(v, old, now, next)
+	if s.datesOff || now.Before(next.HighWater.Add(time.Second)) {
+		v.date(0, old)
+	} else {
+		v.date(sinceSwap, old)
+	}
+	if now.After(next.HighWater) {
+		next.HighWater = now
+	}
 	next.record(v, now)
 	s.demote(next, v)
 	next.event(now, "swap", "", "serving %s: %s on top", v.id, v.releases[0].Tag)
@@ -76,21 +83,11 @@ func (s *Store) serve(next *state, keys []ReleaseKey) (swapped bool, err error) 
 	return true, nil
 }
 
-// date notes since when v's content is served, and when that changed last.
-func (s *Store) date(v, old *View, now time.Time, next *state) {
-	if s.datesOff || now.Before(next.HighWater.Add(time.Second)) {
-		v.date(time.Time{}, old)
-	} else {
-		v.date(now, old)
-	}
-	if now.After(next.HighWater) {
-		next.HighWater = now
-	}
-}
-
 // replace is the swap.
 func (s *Store) replace(old, v *View) {
+	v.began = wall()
 	s.current.Store(v)
+	s.dateSwap(v)
 	step("view: swapped")
 	if old != nil {
 		old.Close()
@@ -100,6 +97,19 @@ func (s *Store) replace(old, v *View) {
 	for _, f := range s.onSwap {
 		f(v)
 	}
+}
+
+// dateSwap dates what is new in the view that has just become the served one: from now on
+// nobody is given the one before. To write the state takes time, and a client that got the
+// old content meanwhile, and asks with that second, must be told that it changed.
+func (s *Store) dateSwap(v *View) {
+	now, st := wall(), *s.state.Load()
+	if now.Before(st.HighWater) { // the clock was set back
+		return
+	}
+	v.swapped.Store(now.UnixNano())
+	st.HighWater = now // the next state that is written has it
+	s.state.Store(&st)
 }
 
 // record makes v the served view, with the place in the history that it has, or
@@ -180,24 +190,31 @@ func (s *Store) buildView(keys []ReleaseKey) (v *View, err error) {
 	return s.viewOf(releases, trees), nil
 }
 
-// date notes since when each content is served at its path: since before holds
-// it there, else now. A zero time is one that is not safe to tell.
-func (v *View) date(now time.Time, before *View) {
-	var stamp int64
-	if !now.IsZero() {
-		stamp = now.UnixNano()
-	}
+// sinceSwap is the date of what is new in a view that is dated by its swap.
+const sinceSwap = -1
+
+// date notes since when each content is served at its path: since before holds it there,
+// else since then, in nanoseconds since 1970. 0 is a date that is not safe to tell.
+func (v *View) date(since int64, before *View) {
 	for n := range v.nodes {
 		nd := &v.nodes[n]
-		nd.since = stamp
+		nd.since = since
 		r := nd.record(v.trees)
 		if before == nil || r == nil || r.kind != File {
 			continue
 		}
 		if at, ok := before.find(nd.path(v.trees)); ok {
 			if old := &before.nodes[at]; old.kind(before.trees) == File && old.record(before.trees).sum == r.sum {
-				nd.since = old.since
+				nd.since = before.since(old)
 			}
 		}
 	}
+}
+
+// since is the date of a node.
+func (v *View) since(nd *node) int64 {
+	if nd.since == sinceSwap {
+		return v.swapped.Load()
+	}
+	return nd.since
 }

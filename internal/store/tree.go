@@ -20,7 +20,10 @@ type tree struct {
 	layer digest.Digest
 	root  *os.Root
 	// damaged are the records whose files must not be served, nil if all is well.
-	damaged  atomic.Pointer[map[int32]bool]
+	damaged atomic.Pointer[map[int32]bool]
+	// suspect says that any file may be one of them: each is read to its end before it
+	// is given out.
+	suspect  bool
 	vouchers vouchers
 	// found is told of a file that turned out to be damaged when it was opened; nil
 	// where nobody keeps note of it.
@@ -68,7 +71,10 @@ func layersOnDisk(dir string) ([]digest.Digest, error) {
 // openTree reads the index of a tree and checks it. It does not read the files.
 func openTree(dir string, layer digest.Digest) (*tree, error) {
 	folder := treeFolder(dir, layer)
-	data, err := readRegular(filepath.Join(folder, "index"))
+	data, err := readSealed(filepath.Join(folder, "index"))
+	if errors.Is(err, errSeal) {
+		err = fmt.Errorf("%w: %w", errIndex, err)
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("open tree %s: %w", layer, errNoTree)
 	}
@@ -95,11 +101,11 @@ func openTree(dir string, layer digest.Digest) (*tree, error) {
 }
 
 // open opens the file of a record that is no alias. The error wraps ErrDamaged
-// where it is known to be damaged, gone, not of the published size or, of a large
-// file, not of the published content.
+// where it is known to be damaged, gone, not of the published size or, of a large file
+// and in a suspect tree, not of the published content.
 func (t *tree) open(rec int32) (*os.File, error) {
 	f, info, err := t.openFile(rec)
-	if err != nil || info.Size() <= vouchFrom {
+	if err != nil || info.Size() <= vouchFrom && !t.suspect {
 		return f, err
 	}
 	if err = t.vouch(rec, f, info); err == nil {

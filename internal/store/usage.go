@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -18,11 +19,14 @@ func (s *Store) countTrees() int {
 
 // MeasureUsage adds up the bytes that the trees take on disk; a file that
 // several trees share counts once. It reads every folder, so it is for the
-// background; the result is what the metric store_bytes shows.
-func (s *Store) MeasureUsage() (int64, error) {
+// background, and ends early when ctx does; the result is what the metric store_bytes shows.
+func (s *Store) MeasureUsage(ctx context.Context) (int64, error) {
 	var total int64
 	shared := make(map[uint64]bool)
 	err := filepath.WalkDir(filepath.Join(s.dir, treesFolder), func(_ string, e fs.DirEntry, err error) error {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
 		if err != nil {
 			return skipGone(err)
 		}

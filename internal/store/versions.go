@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 )
@@ -19,6 +20,9 @@ const (
 	maxVersionPaths = 500_000
 	minVersionViews = 4
 	maxVersionViews = 64
+	// maxVersionIdle is how long one is kept that nobody asks for. To load it again costs
+	// more than to lay it out: each large file is read to its end before it is given out.
+	maxVersionIdle = 10 * time.Minute
 )
 
 // versionViews are views that clients have asked for by name, the latest first.
@@ -79,6 +83,7 @@ func (c *versionViews) acquire(keys []ReleaseKey, build func() (*View, error)) (
 		v := c.views[n]
 		c.views = slices.Insert(slices.Delete(c.views, n, n+1), 0, v)
 		v.refs.Add(1)
+		v.asked = time.Now()
 		return v, nil
 	}
 	if n := slices.IndexFunc(c.building, func(b *versionBuild) bool { return slices.Equal(b.keys, keys) }); n >= 0 {
@@ -110,6 +115,7 @@ func (c *versionViews) finish(b *versionBuild) {
 		return
 	}
 	b.view.refs.Add(1)
+	b.view.asked = time.Now()
 	c.views = slices.Insert(c.views, 0, b.view)
 	keep, paths := 0, 0
 	for _, v := range c.views {
@@ -127,6 +133,15 @@ func (c *versionViews) close(keep int) {
 		v.Close()
 	}
 	c.views = slices.Delete(c.views, keep, len(c.views))
+}
+
+// dropIdle lets go of the views that nobody has asked for lately.
+func (c *versionViews) dropIdle() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if n := slices.IndexFunc(c.views, func(v *View) bool { return time.Since(v.asked) > maxVersionIdle }); n >= 0 {
+		c.close(n)
+	}
 }
 
 // drop lets go of all views, those that are being laid out included, so that

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -90,6 +91,34 @@ func TestADozenVersionsAreKeptLaidOut(t *testing.T) {
 	v.Close()
 	assert.Empty(t, s.versions.views)
 	assert.False(t, s.loaded.inUse(layerFor(content{"f": "1"})))
+}
+
+// What a client is held at stays loaded, and with it what is known of its large files. What
+// nobody asks for any more takes no memory, and what nobody needs any more no space.
+func TestGCLeavesWhatIsAskedForLaidOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := openStore(t, t.TempDir(), func(o *Options) { o.Keep = 1 })
+		defer s.Close()
+		asked, idle := hold(t, s, "1.0.0", content{"f": "1"}), hold(t, s, "2.0.0", content{"f": "2"})
+		follow(t, s, asked, idle)
+		laid := &laidOut{s: s}
+		laid.acquire(t, idle).Close()
+		for range 15 {
+			laid.acquire(t, asked).Close()
+			_, err := s.GC(false)
+			require.NoError(t, err)
+			time.Sleep(housekeepInterval)
+		}
+		assert.Equal(t, 2, laid.count)
+		assert.Len(t, s.versions.views, 1)
+
+		follow(t, s, hold(t, s, "3.0.0", content{"f": "3"}))
+		laid.acquire(t, asked).Close()
+		laid.acquire(t, idle).Close()
+		garbage, err := s.GC(false)
+		require.NoError(t, err)
+		assert.Len(t, garbage.Trees, 1, "that it was at hand does not keep it")
+	})
 }
 
 func TestLargeVersionsAreFew(t *testing.T) {

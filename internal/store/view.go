@@ -24,6 +24,11 @@ type View struct {
 	loaded   *loadedTrees
 	refs     atomic.Int64 // one is the store's own, for as long as it hands the view out
 	released atomic.Bool
+
+	began   time.Time    // since when it is served; of one that a start found there, since before that
+	swapped atomic.Int64 // when it had taken the place of another, in nanoseconds since 1970; 0: not, or not safe to tell
+
+	asked time.Time // by name, the last time; guarded by versionViews.mu
 }
 
 // Entry is one path of a view. It is a small value that stays true for as long
@@ -102,8 +107,8 @@ func (v *View) entry(n int32) Entry {
 			e.ModTime = time.Unix(r.modTime, 0).UTC()
 		}
 	}
-	if nd.since != 0 {
-		e.Since = time.Unix(0, nd.since).UTC()
+	if since := v.since(nd); since != 0 {
+		e.Since = time.Unix(0, since).UTC()
 	}
 	return e
 }
