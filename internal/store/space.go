@@ -45,7 +45,9 @@ func (s *Store) Free() (int64, error) {
 
 // CheckSpace refuses what would need more bytes, or more files, than are free
 // above the reserve of Options.MinFree. The error wraps ErrNoSpace and says
-// what is needed, what is free, and what size would do.
+// what is needed, what is free, and what size would do. Of a single file the size may be
+// that of an archive, and how much is in it no registry tells: the error then says what
+// it takes at least.
 func (s *Store) CheckSpace(bytes, files int64) error {
 	v, err := s.volume()
 	if err != nil {
@@ -53,12 +55,21 @@ func (s *Store) CheckSpace(bytes, files int64) error {
 	}
 	minFree := s.options().MinFree
 	if needed := plus(bytes, minFree); needed > v.free {
-		return fmt.Errorf("%w: %s needed and %s to stay free (store.minFree), but %s free in %s: a volume of %s would do, %s more than now",
-			ErrNoSpace, human.Bytes(bytes), human.Bytes(minFree), human.Bytes(v.free), s.dir, human.Bytes(plus(v.size, needed-v.free)), human.Bytes(needed-v.free))
+		lack := needed - v.free
+		atLeast, cure := "", fmt.Sprintf("a volume of %s would do, %s more than now", human.Bytes(plus(v.size, lack)), human.Bytes(lack))
+		if files <= 1 {
+			atLeast, cure = "at least ", fmt.Sprintf("beside what is held it takes a volume of at least %s, %s more than now, and as much more as unpacking adds", human.Bytes(plus(v.size, lack)), human.Bytes(lack))
+		}
+		return fmt.Errorf("%w: %s%s needed and %s to stay free (store.minFree), but %s free in %s: %s",
+			ErrNoSpace, atLeast, human.Bytes(bytes), human.Bytes(minFree), human.Bytes(v.free), s.dir, cure)
 	}
 	if v.inodes >= 0 && v.inodes < files {
-		return fmt.Errorf("%w: %d inodes needed, but %d free in %s, which has room for bytes, not for more files: a volume of %d inodes would do, now it has %d",
-			ErrNoSpace, files, v.inodes, s.dir, plus(v.allInodes, files-v.inodes), v.allInodes)
+		atLeast, cure := "", fmt.Sprintf("a volume of %d inodes would do, now it has %d", plus(v.allInodes, files-v.inodes), v.allInodes)
+		if files <= 1 {
+			atLeast, cure = "at least ", fmt.Sprintf("a volume with more inodes than the %d of now is needed, one for each file", v.allInodes)
+		}
+		return fmt.Errorf("%w: %s%d inodes needed, but %d free in %s, which has room for bytes, not for more files: %s",
+			ErrNoSpace, atLeast, files, v.inodes, s.dir, cure)
 	}
 	return nil
 }

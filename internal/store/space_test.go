@@ -132,6 +132,20 @@ func TestInodesCountAsSpace(t *testing.T) {
 	assert.ErrorContains(t, s.CheckSpace(0, 1000), "inodes")
 }
 
+// Before a download only the archive's size is known: what is in it takes more, and nobody
+// may take the size that would hold the archive for one that will do.
+func TestARefusalOfAnArchiveTellsTheLeast(t *testing.T) {
+	s := openStore(t, smallVolume(t, "size=16m,nr_inodes=64"), func(o *Options) { o.MinFree = 1 << 20 })
+	archive, tree := s.CheckSpace(18<<20, 1).Error(), s.CheckSpace(31<<20, 4).Error()
+	for _, text := range []string{"at least 18 MiB needed and 1 MiB to stay free", " free in ", "a volume of at least ", "unpacking"} {
+		assert.Contains(t, archive, text)
+	}
+	assert.NotContains(t, archive, "would do")
+	assert.Contains(t, tree, ": 31 MiB needed")
+	assert.Contains(t, tree, "a volume of 33 MiB would do")
+	assert.NotContains(t, tree, "at least")
+}
+
 func TestAReadOnlyVolume(t *testing.T) {
 	dir := smallVolume(t, "size=8m")
 	s := openStore(t, dir)
