@@ -6,8 +6,6 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"slices"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -84,53 +82,6 @@ func plus(a, b int64) int64 {
 		return math.MaxInt64
 	}
 	return a + b
-}
-
-// MakeSpace is CheckSpace, but before it refuses it removes, oldest first, what
-// only Options.Keep holds: releases that are out of use for longer than
-// Options.Grace. For what the volume could not hold empty it removes nothing.
-func (s *Store) MakeSpace(bytes, files int64) error {
-	refusal := s.CheckSpace(bytes, files)
-	if refusal == nil {
-		return nil
-	}
-	if v, err := s.volume(); err != nil || plus(bytes, s.options().MinFree) > v.size || v.inodes >= 0 && files > v.allInodes {
-		return errors.Join(refusal, err)
-	}
-	s.waitForRemovals() // they may be enough
-	refusal = s.CheckSpace(bytes, files)
-	for errors.Is(refusal, ErrNoSpace) {
-		removed, err := s.removeOldest()
-		refusal = s.CheckSpace(bytes, files) // a tree that nobody names may have gone too
-		if err != nil || removed == nil {
-			return errors.Join(refusal, err)
-		}
-		s.log.Warn("Removed an older release to make space", "source", removed.Source, "tag", removed.Tag, "manifest", removed.Manifest,
-			"cure", "enlarge the volume, or lower store.keep")
-	}
-	return refusal
-}
-
-// waitForRemovals returns when the files are gone that were being removed.
-func (s *Store) waitForRemovals() {
-	s.removing.Lock()
-	defer s.removing.Unlock()
-}
-
-// removeOldest removes the release that is out of use for the longest, nil if
-// there is none that may go. One whose tree somebody reads, a slow client or a check of
-// all files, would give no room before that ends, and its successors would go in vain.
-func (s *Store) removeOldest() (*Release, error) {
-	garbage, err := s.remove("removed to make space", func(st *state, now time.Time) []Release {
-		s.versions.drop() // what is only at hand for the next reader is not read
-		s.loaded.forgetPublished()
-		out := slices.DeleteFunc(s.outOfUse(st, 0, now), func(r Release) bool { return s.loaded.inUse(r.Layer) })
-		return out[:min(1, len(out))]
-	})
-	if len(garbage.Releases) == 0 {
-		return nil, err
-	}
-	return &garbage.Releases[0], err
 }
 
 // spaceError makes a full disk recognisable by ErrNoSpace.

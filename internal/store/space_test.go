@@ -96,9 +96,59 @@ func TestMakeSpaceRemovesTheOldestFirst(t *testing.T) {
 	assert.False(t, first)
 	assert.True(t, third, "no more than is needed")
 
+	before := len(s.Releases())
 	err := s.MakeSpace(1<<30, 1)
 	assert.ErrorIs(t, err, ErrNoSpace)
 	assert.Contains(t, served(t, s)["f"], "3", "what is served stays")
+	assert.Len(t, s.Releases(), before, "so does what would not be room enough")
+}
+
+// A sync that is refused anyway costs nothing that people could go back to: what the older
+// releases share with the served one, or with each other, is counted as what it frees.
+func TestMakeSpaceRemovesNothingInVain(t *testing.T) {
+	block := func(c string) string { return strings.Repeat(c, 3<<20) }
+	small := func(n, files int) content {
+		all := make(content)
+		for m := range files {
+			all[fmt.Sprint(m)] = fmt.Sprint(n, m)
+		}
+		return all
+	}
+	for name, row := range map[string]struct {
+		volume             string
+		releases           []content
+		tooMany, tooLarge  int64 // what all would not make room for
+		enough, enoughMany int64 // what they would
+	}{
+		"each its own":           {"size=16m", []content{{"f": block("0")}, {"f": block("1")}, {"f": block("2")}, {"f": block("3")}}, 1, 13 << 20, 11 << 20, 1},
+		"shared with the served": {"size=16m", []content{{"s": block("s"), "f": "0"}, {"s": block("s"), "f": "1"}, {"s": block("s"), "f": "2"}}, 1, 13 << 20, 11 << 20, 1},
+		"shared by them":         {"size=16m", []content{{"s": block("s"), "f": "0"}, {"s": block("s"), "f": "1"}, {"f": block("2")}}, 1, 13 << 20, 11<<20 + 1<<19, 1},
+		"inodes":                 {"size=16m,nr_inodes=130", []content{small(0, 20), small(1, 20), small(2, 20), small(3, 20)}, 110, 1, 1, 80},
+		"shared inodes":          {"size=16m,nr_inodes=130", []content{small(0, 20), small(0, 21), small(0, 22), small(0, 23)}, 110, 1, 1, 80},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := openStore(t, smallVolume(t, row.volume), func(o *Options) { o.Keep = 10 })
+			for n, files := range row.releases {
+				follow(t, s, hold(t, s, fmt.Sprint(n), files))
+			}
+			err := s.MakeSpace(row.tooLarge, row.tooMany)
+			assert.ErrorIs(t, err, ErrNoSpace)
+			assert.ErrorContains(t, err, "store.keep holds, so they stay")
+			assert.Len(t, s.Releases(), len(row.releases))
+			before := s.mustVolume(t)
+			bytes, inodes := s.removableSpace()
+			if name != "shared with the served" {
+				require.ErrorIs(t, s.CheckSpace(row.enough, row.enoughMany), ErrNoSpace)
+			}
+			assert.NoError(t, s.MakeSpace(row.enough, row.enoughMany))
+			for r, err := s.removeOldest(); r != nil; r, err = s.removeOldest() {
+				require.NoError(t, err)
+			}
+			after := s.mustVolume(t)
+			assert.GreaterOrEqual(t, bytes, after.free-before.free, "it is no less than what they free")
+			assert.GreaterOrEqual(t, inodes, after.inodes-before.inodes)
+		})
+	}
 }
 
 // What is removed while somebody reads it gives no room: all the others would go after it,

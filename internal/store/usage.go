@@ -23,7 +23,25 @@ func (s *Store) countTrees() int {
 func (s *Store) MeasureUsage(ctx context.Context) (int64, error) {
 	var total int64
 	shared := make(map[uint64]bool)
-	err := filepath.WalkDir(filepath.Join(s.dir, treesFolder), func(_ string, e fs.DirEntry, err error) error {
+	err := eachOnDisk(ctx, filepath.Join(s.dir, treesFolder), func(isDir bool, info *syscall.Stat_t) {
+		if info.Nlink > 1 && !isDir {
+			if shared[info.Ino] {
+				return
+			}
+			shared[info.Ino] = true
+		}
+		total += info.Blocks * 512
+	})
+	if err == nil {
+		s.usage.Store(total)
+	}
+	return total, err
+}
+
+// eachOnDisk calls see for a folder and each name below it. What goes meanwhile it passes
+// over.
+func eachOnDisk(ctx context.Context, folder string, see func(isDir bool, info *syscall.Stat_t)) error {
+	return filepath.WalkDir(folder, func(_ string, e fs.DirEntry, err error) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -34,24 +52,11 @@ func (s *Store) MeasureUsage(ctx context.Context) (int64, error) {
 		if err != nil {
 			return skipGone(err)
 		}
-		st, ok := info.Sys().(*syscall.Stat_t)
-		if !ok {
-			total += info.Size()
-			return nil
+		if st, ok := info.Sys().(*syscall.Stat_t); ok {
+			see(e.IsDir(), st)
 		}
-		if st.Nlink > 1 && !e.IsDir() {
-			if shared[st.Ino] {
-				return nil
-			}
-			shared[st.Ino] = true
-		}
-		total += st.Blocks * 512
 		return nil
 	})
-	if err == nil {
-		s.usage.Store(total)
-	}
-	return total, err
 }
 
 // skipGone passes over what a GC took away meanwhile.
