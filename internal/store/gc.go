@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -129,8 +130,9 @@ func (s *state) without(releases []Release) *state {
 	return next
 }
 
-// outOfUse are the releases beyond keep of each source that may go, the one
-// that is out of use for the longest first. What a sync has claimed is in use.
+// outOfUse are the releases beyond keep of each source that may go, those that somebody
+// has forgotten first, then the one that is out of use for the longest. What a sync has
+// claimed is in use.
 func (s *Store) outOfUse(st *state, keep int, now time.Time) []Release {
 	inUse := s.inUse(st, s.current.Load()) // where one view stands in for another, its date says otherwise
 	bySource := make(map[string][]Release)
@@ -139,17 +141,28 @@ func (s *Store) outOfUse(st *state, keep int, now time.Time) []Release {
 			bySource[r.Source] = append(bySource[r.Source], r)
 		}
 	}
+	// To one that is forgotten nobody can go back: it is kept, for who takes it back, only in
+	// a place that no other needs.
+	wanted := make(map[digest.Digest]int)
+	for _, r := range st.Releases {
+		if !slices.Contains(st.Forgotten, r.Manifest) {
+			wanted[r.Manifest] = 1
+		}
+	}
+	first := func(a, b Release) int {
+		return cmp.Or(cmp.Compare(wanted[a.Manifest], wanted[b.Manifest]), a.Demoted.Compare(b.Demoted))
+	}
 	var out []Release
 	for _, releases := range bySource {
-		slices.SortFunc(releases, func(a, b Release) int { return b.Demoted.Compare(a.Demoted) })
-		for _, r := range releases[min(keep, len(releases)):] {
+		slices.SortFunc(releases, first)
+		for _, r := range releases[:max(0, len(releases)-keep)] {
 			// A clock that was set back must not hold a release for ever.
 			if age := now.Sub(r.Demoted); age >= s.options().Grace || age < -time.Hour {
 				out = append(out, r)
 			}
 		}
 	}
-	slices.SortFunc(out, func(a, b Release) int { return a.Demoted.Compare(b.Demoted) })
+	slices.SortFunc(out, first)
 	return out
 }
 

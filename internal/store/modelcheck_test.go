@@ -290,14 +290,21 @@ func (w *world) checkCollected(keep int, spared func(Release) bool) {
 				out = append(out, k)
 			}
 		}
-		slices.SortFunc(out, func(k, l ReleaseKey) int { return w.out[l].step - w.out[k].step })
+		// What is forgotten counts as out of use before all others.
+		step := func(k ReleaseKey) int {
+			if w.s.Forgotten(k.Manifest) {
+				return w.out[k].step - w.steps - 1
+			}
+			return w.out[k].step
+		}
+		slices.SortFunc(out, func(k, l ReleaseKey) int { return step(l) - step(k) })
 		held := 0
 		for n, k := range out {
 			r, ok := w.s.Release(k)
 			if ok && !spared(r) {
 				held++
 			}
-			if n < keep && (keep >= len(out) || w.out[out[keep]].step < w.out[k].step) {
+			if n < keep && (keep >= len(out) || step(out[keep]) < step(k)) {
 				require.True(w.t, ok, "%v is removed, and one of the latest %d: %v", k, keep, w.out[k])
 			}
 			if w.opts.Grace > 0 && w.out[k].jumps == w.jumps {

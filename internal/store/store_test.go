@@ -296,6 +296,37 @@ func TestRetention(t *testing.T) {
 	v.Close()
 }
 
+// What somebody has forgotten takes no place of what people can go back to, and goes before
+// it. It has its grace, for who reads it still.
+func TestWhatIsForgottenGoesFirst(t *testing.T) {
+	s := openStore(t, t.TempDir(), func(o *Options) { o.Keep = 1 })
+	good, bad, last := hold(t, s, "1.0.0", content{"f": "1"}), hold(t, s, "2.0.0", content{"f": "2"}), hold(t, s, "3.0.0", content{"f": "3"})
+	for _, c := range []Contribution{good, bad, last} {
+		follow(t, s, c)
+	}
+	follow(t, s, last, bad)
+	_, err := s.Forget("2.0.0", "")
+	require.NoError(t, err)
+	opts := *s.options()
+	opts.Grace = time.Hour
+	require.NoError(t, s.Configure(opts))
+	garbage, err := s.GC(false)
+	require.NoError(t, err)
+	assert.Empty(t, garbage.Releases)
+
+	opts.Grace = 0
+	require.NoError(t, s.Configure(opts))
+	out := s.outOfUse(s.state.Load(), 0, wall())
+	require.Len(t, out, 2)
+	assert.Equal(t, bad.Manifest, out[0].Manifest, "to make space, too")
+	garbage, err = s.GC(false)
+	require.NoError(t, err)
+	require.Len(t, garbage.Releases, 1)
+	assert.Equal(t, bad.Manifest, garbage.Releases[0].Manifest)
+	pin(t, s, "")
+	assert.Equal(t, content{"f": "1"}, served(t, s))
+}
+
 func TestSinceIsSafe(t *testing.T) {
 	s := openStore(t, t.TempDir())
 	since := func(path string) time.Time {
