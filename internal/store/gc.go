@@ -111,9 +111,9 @@ func (s *state) names(layer digest.Digest) bool {
 	return slices.ContainsFunc(s.Releases, func(r Release) bool { return r.Layer == layer })
 }
 
-// dated is the state with all that is out of use dated. What goes out of use without a
-// swap, as when the sources of a pinned store change, or one stand-in takes the place of
-// another, nobody has dated; changed says whether there is any.
+// dated is the state with all that is out of use dated, and not in the future. What goes
+// out of use without a swap, as when the sources of a pinned store change, or one stand-in
+// takes the place of another, nobody has dated; changed says whether there is any.
 func (s *Store) dated() (st *state, changed bool) {
 	old := s.state.Load()
 	st = old.clone()
@@ -156,8 +156,7 @@ func (s *Store) outOfUse(st *state, keep int, now time.Time) []Release {
 	for _, releases := range bySource {
 		slices.SortFunc(releases, first)
 		for _, r := range releases[:max(0, len(releases)-keep)] {
-			// A clock that was set back must not hold a release for ever.
-			if age := now.Sub(r.Demoted); age >= s.options().Grace || age < -time.Hour {
+			if now.Sub(r.Demoted) >= s.options().Grace {
 				out = append(out, r)
 			}
 		}
@@ -271,9 +270,7 @@ func (s *Store) demote(st *state, served *View) {
 			before = append(before, r)
 		}
 	}
-	if len(leaving) > 0 {
-		putBefore(before, now)
-	}
+	putBefore(before, now) // what leaves now does so later, and nothing is held until a clock is there again
 	for _, r := range leaving {
 		r.Demoted = now.UTC()
 	}
@@ -290,8 +287,8 @@ func (s *state) demoted() (out []*Release) {
 }
 
 // putBefore has releases that went out of use before now have dates before now, in the
-// order that they have. To date what leaves now after a clock that was ahead would take
-// its grace away, until the clock is there again.
+// order that they have. Of what went out of use while the clock was ahead nobody knows when
+// that was: it has its grace from when the clock is seen to be set back.
 func putBefore(releases []*Release, now time.Time) {
 	first := now.Add(-time.Duration(len(releases)))
 	ahead := slices.DeleteFunc(releases, func(r *Release) bool { return r.Demoted.Before(first) })
