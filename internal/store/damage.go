@@ -131,6 +131,13 @@ func (s *Store) noteFolder(layer digest.Digest) {
 	}
 }
 
+// countTree counts a tree whose index or folder is damaged, once until it is whole again.
+func (s *Store) countTree(layer digest.Digest) {
+	if s.repairs.count(layer) {
+		s.metrics.damaged()
+	}
+}
+
 // markUnreadable has a tree whose index cannot be read fetched anew.
 func (s *Store) markUnreadable(layer digest.Digest) {
 	s.mu.Lock()
@@ -142,9 +149,10 @@ func (s *Store) markUnreadable(layer digest.Digest) {
 }
 
 // noteIndexes writes down which trees this start has found with a damaged index: another
-// may not come by them.
+// may not come by them. They are counted, with the views that they kept from being served.
 func (s *Store) noteIndexes() {
 	for _, layer := range s.DamagedTrees() {
+		s.repairs.count(layer)
 		t, err := s.loaded.acquire(layer)
 		if err == nil {
 			s.loaded.release(t)
@@ -214,7 +222,7 @@ func (s *Store) markFolder(t *tree, why error) {
 	}
 	s.mu.Unlock()
 	if !known {
-		s.metrics.damaged()
+		s.countTree(t.layer)
 		s.log.Error("The folder of a tree is damaged; its files are served for as long as this process runs", "tree", t.layer, "error", why,
 			"cure", "the next sync fetches the tree anew; `specman verify --repair` does it now")
 	}

@@ -22,6 +22,9 @@ const mendPause = time.Hour
 type repairQueue struct {
 	mu    sync.Mutex
 	trees map[digest.Digest]time.Time // when each is to be tried; zero: not before another is published
+	// counted are those whose index or folder was counted as damaged, whoever finds it so
+	// again.
+	counted map[digest.Digest]bool
 }
 
 // noteDamaged notes that a tree is damaged.
@@ -42,6 +45,28 @@ func (s *Store) DamagedTrees() []digest.Digest {
 	s.repairs.mu.Lock()
 	defer s.repairs.mu.Unlock()
 	return slices.Sorted(maps.Keys(s.repairs.trees))
+}
+
+// count reports whether the index or folder of a tree is to be counted as damaged: it was
+// not since it was whole.
+func (m *repairQueue) count(layer digest.Digest) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.counted[layer] {
+		return false
+	}
+	if m.counted == nil {
+		m.counted = make(map[digest.Digest]bool)
+	}
+	m.counted[layer] = true
+	return true
+}
+
+// countAnew has what is found damaged of a tree from now on counted.
+func (m *repairQueue) countAnew(layer digest.Digest) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.counted, layer)
 }
 
 // has says whether a tree is known to be damaged.
@@ -92,6 +117,7 @@ func (m *repairQueue) done(layer digest.Digest) {
 	// What was found damaged anew meanwhile is still to be tried.
 	if m.trees[layer].IsZero() {
 		delete(m.trees, layer)
+		delete(m.counted, layer)
 	}
 }
 
@@ -100,6 +126,7 @@ func (m *repairQueue) drop(layer digest.Digest) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.trees, layer)
+	delete(m.counted, layer)
 }
 
 // serveRepaired serves trees that were made anew and are not served, because a fault came

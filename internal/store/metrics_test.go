@@ -1,10 +1,13 @@
 package store
 
 import (
+	"os"
+	"path/filepath"
 	"sync"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	dto "github.com/prometheus/client_model/go"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -43,6 +46,53 @@ func TestAScrapeIsOfOneView(t *testing.T) {
 	swapping.Wait()
 	require.NoError(t, s.Close())
 	gather(t, reg) // a last scrape of a service that ends
+}
+
+// A tree whose index or folder is damaged counts once, at the start or in a check, and
+// again when it is damaged after it was made anew.
+func TestALostTreeIsCountedOnce(t *testing.T) {
+	for name, row := range map[string]struct {
+		lose string // below the tree
+		open bool   // it is lost while it is served
+	}{
+		"its index at the start": {"index", false},
+		"all of it, later":       {"", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			metered := func(o *Options) { o.Registerer = prometheus.NewRegistry() }
+			s := openStore(t, dir, metered)
+			one, two := content{"f": "1"}, content{"f": "2"}
+			follow(t, s, hold(t, s, "1.0.0", one))
+			follow(t, s, hold(t, s, "2.0.0", two))
+			lose := func() { require.NoError(t, os.RemoveAll(filepath.Join(treeFolder(dir, layerFor(two)), row.lose))) }
+			check := func(times int, want float64) {
+				t.Helper()
+				for range times {
+					report, err := s.Verify(t.Context(), VerifyOptions{})
+					require.NoError(t, err)
+					assert.NotEmpty(t, report.Damaged, "it is told each time")
+					s.repairDamaged(t.Context())
+				}
+				assert.Equal(t, want, testutil.ToFloat64(s.metrics.integrity))
+			}
+			if row.open {
+				lose()
+			} else {
+				require.NoError(t, s.Close())
+				lose()
+				s = openStore(t, dir, metered)
+			}
+			check(3, 1)
+			follow(t, s, hold(t, s, "1.0.0", one))
+			check(3, 1)
+
+			require.NoError(t, stage(t, s, layerFor(two), two).Publish())
+			s.repairDamaged(t.Context())
+			lose()
+			check(1, 2)
+		})
+	}
 }
 
 // gather scrapes a registry: the series of each metric.

@@ -51,6 +51,7 @@ func (s *Store) putInPlace(folder string, layer digest.Digest, x *index) (given 
 	if s.repairs.has(layer) {
 		s.recordEvent("repair", "the tree of %s was made anew", s.nameOf(layer))
 	}
+	s.repairs.countAnew(layer)
 	s.repairs.retry()
 	s.wakeHousekeeping()
 	if aside != "" && err == nil {

@@ -80,7 +80,7 @@ func (s *Store) verifyTree(ctx context.Context, layer digest.Digest, limit *rate
 	}
 	if err != nil {
 		report.Damaged = append(report.Damaged, Damage{Layer: layer, Reason: err.Error(), Tags: tags})
-		s.metrics.damaged()
+		s.countTree(layer)
 		s.markUnreadable(layer)
 		return nil
 	}
