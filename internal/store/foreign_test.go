@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -125,4 +126,36 @@ func TestStagingIsMadeAgain(t *testing.T) {
 	_, err := s.putAside(layerFor(content{"f": "1"}))
 	assert.NoError(t, err)
 	assert.Equal(t, content{"f": "2"}, served(t, s))
+}
+
+// What somebody has put among the files is never served. A check names it, and it is no
+// damage: there is nothing to repair.
+func TestAddedFilesAreNamed(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir)
+	files := content{"a": "1", "b/c": "2"}
+	layer := layerFor(files)
+	st := stage(t, s, layer, files)
+	require.NoError(t, st.Symlink("link", "b", time.Time{}))
+	require.NoError(t, st.Alias("link", "b", true))
+	require.NoError(t, st.Publish())
+	follow(t, s, hold(t, s, "1.0.0", files))
+	verify := func() VerifyReport {
+		report, err := s.Verify(t.Context(), VerifyOptions{})
+		require.NoError(t, err)
+		assert.Empty(t, report.Damaged)
+		return report
+	}
+	assert.Empty(t, verify().Foreign)
+
+	folder := filepath.Join(treeFolder(dir, layer), "files")
+	require.NoError(t, os.WriteFile(filepath.Join(folder, "b", "extra"), nil, 0o600))
+	require.NoError(t, os.MkdirAll(filepath.Join(folder, "more", "of", "it"), 0o700))
+	assert.Equal(t, []Foreign{{layer, "b/extra"}, {layer, "more"}}, verify().Foreign)
+	assert.True(t, s.HasTree(layer))
+
+	for n := range maxForeign {
+		require.NoError(t, os.WriteFile(filepath.Join(folder, fmt.Sprint(n)), nil, 0o600))
+	}
+	assert.Len(t, verify().Foreign, maxForeign)
 }

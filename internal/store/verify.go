@@ -25,6 +25,8 @@ type VerifyReport struct {
 	Files   int      `json:"files"`
 	Bytes   int64    `json:"bytes"`
 	Damaged []Damage `json:"damaged"`
+	// Foreign is what lies among the files and was never published, the first of it.
+	Foreign []Foreign `json:"foreign,omitempty"`
 }
 
 // VerifyOptions say how Verify goes about it.
@@ -93,6 +95,9 @@ func (s *Store) verifyTree(ctx context.Context, layer digest.Digest, limit *rate
 		if errors.Is(err, errNoTree) {
 			return nil // to name each of its files would say no more
 		}
+	}
+	if err := s.findForeign(ctx, t, report); err != nil {
+		return err
 	}
 	var bad []int32
 	// Files go out while others are read, for hours in the background; and whoever ends
