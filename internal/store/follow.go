@@ -174,9 +174,26 @@ func (s *Store) followPinned(next *state, changed bool) (swapped bool, err error
 		return false, err
 	}
 	// A pin holds: what stands in for its view gets what it lacked, and nothing newer.
-	return s.standInBetter(next, s.readable(next, s.desired(next)), func(now, then []ReleaseKey) bool {
-		return len(then) > len(now) && !slices.ContainsFunc(now, func(k ReleaseKey) bool { return !slices.Contains(then, k) })
+	pinned := next.View.Releases
+	return s.standInBetter(next, s.standInKeys(next), func(now, then []ReleaseKey) bool {
+		return len(then) > len(now) && partOf(now, then) || partOf(then, pinned) && !partOf(now, pinned)
 	})
+}
+
+// partOf says whether a view of some releases has none but those of another one.
+func partOf(some, all []ReleaseKey) bool {
+	return !slices.ContainsFunc(some, func(k ReleaseKey) bool { return !slices.Contains(all, k) })
+}
+
+// standInKeys are the releases that stand in where no whole view can: what can be read of
+// the pinned view, and of what is followed where none is, or nothing of it can be read.
+func (s *Store) standInKeys(st *state) []ReleaseKey {
+	if st.Pin != nil {
+		if keys := s.readable(st, st.View.Releases); len(keys) > 0 {
+			return keys
+		}
+	}
+	return s.readable(st, s.desired(st))
 }
 
 // keepServing makes next the state; what is served stays.
@@ -197,7 +214,7 @@ func (s *Store) standInBetter(st *state, readable []ReleaseKey, better func(now,
 	if v == nil {
 		return false, err
 	}
-	s.replace(old, v) // the state goes on naming the view that is lost
+	s.replaceForNow(old, v)
 	s.log.Warn("What should be served is lost; what can be read of what is followed stands in for it", "serving", v.id)
 	return true, nil
 }

@@ -126,3 +126,9 @@ func TestStagingIsMadeAgain(t *testing.T) {
 	assert.NoError(t, err)
 	assert.Equal(t, content{"f": "2"}, served(t, s))
 }
+
+func TestALockThatItsOwnerMayNotOpen(t *testing.T) {
+	lock := filepath.Join(t.TempDir(), "lock")
+	require.NoError(t, os.WriteFile(lock, nil, 0o400))
+	assert.Equal(t, "its mode is 0400: `chmod u+rw "+lock+"`", whose(filepath.Dir(lock), lock))
+}

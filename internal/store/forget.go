@@ -72,7 +72,7 @@ func (s *Store) standInClean() {
 	if clean, err := s.standIn(rest, v); err != nil {
 		s.log.Warn("What was forgotten is served until what should be served can be read again", "error", err)
 	} else if clean != nil {
-		s.replace(v, clean)
+		s.replaceForNow(v, clean)
 	}
 }
 
