@@ -329,3 +329,17 @@ func TestAnImportOutlivesADamagedState(t *testing.T) {
 		})
 	}
 }
+
+// What somebody has taken back is in the state before, too.
+func TestWhatIsTakenBackOutlivesADamagedState(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir)
+	top := hold(t, s, "2.0.0", content{"f": "2"})
+	follow(t, s, top, hold(t, s, "1.0.0", content{"f": "1"}))
+	_, err := s.Forget("2.0.0", "")
+	require.NoError(t, err)
+	require.NoError(t, s.Unforget(top.Manifest))
+	require.NoError(t, s.Close())
+	require.NoError(t, os.Truncate(filepath.Join(dir, "state.json"), 20))
+	assert.False(t, openStore(t, dir).Forgotten(top.Manifest))
+}
