@@ -194,6 +194,10 @@ func (s *Store) standInBetter(st *state, readable []ReleaseKey, better func(now,
 		return false, nil
 	}
 	v, err := s.standIn(readable, old)
+	if err != nil && old != nil { // what is followed is noted by now, and something is served
+		s.log.Warn("What should be served is lost, and what can be read of what is followed cannot be laid out; the next sync tries again", "error", err)
+		return false, nil
+	}
 	if v == nil {
 		return false, err
 	}
