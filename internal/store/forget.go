@@ -127,7 +127,15 @@ func (s *Store) UnforgetAll(source string) ([]Release, error) {
 
 // Unforget undoes Forget.
 func (s *Store) Unforget(manifest digest.Digest) error {
-	return s.change(func(next *state) {
-		next.Forgotten = slices.DeleteFunc(next.Forgotten, func(d digest.Digest) bool { return d == manifest })
-	})
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	next := s.state.Load().clone()
+	if next.Forgotten = slices.DeleteFunc(next.Forgotten, func(d digest.Digest) bool { return d == manifest }); len(next.Forgotten) == len(s.state.Load().Forgotten) {
+		return nil
+	}
+	if err := s.save(next); err != nil {
+		return err
+	}
+	s.saveAgain()
+	return nil
 }

@@ -165,35 +165,16 @@ func (s *Store) empty(leftovers []string) {
 	}
 }
 
-// loadView makes the view that should be served the current one. Where it is not whole
-// the newest one of the history that is takes its place, or else what can be read of what
-// is followed. Of a pinned one an older view takes the place, or else what can be read of
-// it: what is newer was not to be served, and is only where there is nothing else.
+// loadView makes the view that should be served the current one, or else what stands in for
+// it: see standIns.
 func (s *Store) loadView(st *state) {
 	if st.View == nil {
 		return
 	}
-	var history, newer, spoilt []ViewRecord
-	if st.Pin == nil && st.spoilt(st.View.Releases) {
-		spoilt = append(spoilt, *st.View)
-	} else if s.loadWhole(st, *st.View) {
+	if (st.Pin != nil || !st.spoilt(st.View.Releases)) && s.loadWhole(st, *st.View) {
 		return
 	}
-	tried := map[string]bool{st.View.ID: true}
-	for _, h := range st.History {
-		if tried[h.ID] || h.Alone { // somebody's trial
-			continue
-		}
-		tried[h.ID] = true
-		switch {
-		case st.spoilt(h.Releases):
-			spoilt = append(spoilt, h)
-		case st.Pin != nil && h.Number > st.View.Number:
-			newer = append(newer, h)
-		default:
-			history = append(history, h)
-		}
-	}
+	history, newer, spoilt := st.standIns()
 	if s.loadFirst(st, history) || s.loadStandIn(s.standInKeys(st)) {
 		return
 	}
