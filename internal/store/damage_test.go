@@ -373,3 +373,20 @@ func TestWhatIsGoneIsNotDamaged(t *testing.T) {
 	require.Len(t, garbage.Trees, 1)
 	assert.Empty(t, s.DamagedTrees())
 }
+
+// Trees that no state names are not passed over in silence.
+func TestTreesWithoutAState(t *testing.T) {
+	s := openStore(t, t.TempDir())
+	assert.NoError(t, s.stateLost, "an empty store has none")
+	follow(t, s, hold(t, s, "1.0.0", content{"f": "1"}))
+	require.NoError(t, s.Close())
+	for _, name := range []string{"state.json", "state.previous.json"} {
+		require.NoError(t, os.Remove(filepath.Join(s.dir, name)))
+	}
+	s = openStore(t, s.dir)
+	assert.ErrorContains(t, s.stateLost, "holds 1 trees, but there is no state.json")
+	p, err := Read(s.dir)
+	require.NoError(t, err)
+	defer p.Close()
+	assert.Equal(t, s.stateLost, p.Damage)
+}

@@ -174,9 +174,52 @@ func (s *Store) followPinned(next *state, changed bool) (swapped bool, err error
 		return false, err
 	}
 	// A pin holds: what stands in for its view gets what it lacked, and nothing newer.
-	return s.standInBetter(next, s.readable(next, s.desired(next)), func(now, then []ReleaseKey) bool {
-		return len(then) > len(now) && !slices.ContainsFunc(now, func(k ReleaseKey) bool { return !slices.Contains(then, k) })
+	pinned := next.View.Releases
+	return s.standInBetter(next, s.standInKeys(next), func(now, then []ReleaseKey) bool {
+		return len(then) > len(now) && partOf(now, then) || partOf(then, pinned) && !partOf(now, pinned)
 	})
+}
+
+// partOf says whether a view of some releases has none but those of another one.
+func partOf(some, all []ReleaseKey) bool {
+	return !slices.ContainsFunc(some, func(k ReleaseKey) bool { return !slices.Contains(all, k) })
+}
+
+// standIns are the views of the history that may stand in for the one that should be
+// served, newest first. Where that is pinned, what is newer was not to be served, and is
+// only where no older one is whole and nothing of the pinned one can be read. What somebody
+// has forgotten comes last.
+func (s *state) standIns() (views, newer, spoilt []ViewRecord) {
+	known := map[string]bool{}
+	if s.Pin != nil || !s.spoilt(s.View.Releases) {
+		known[s.View.ID] = true
+	}
+	for _, h := range s.History {
+		if known[h.ID] || h.Alone { // somebody's trial
+			continue
+		}
+		known[h.ID] = true
+		switch {
+		case s.spoilt(h.Releases):
+			spoilt = append(spoilt, h)
+		case s.Pin != nil && h.Number > s.View.Number:
+			newer = append(newer, h)
+		default:
+			views = append(views, h)
+		}
+	}
+	return views, newer, spoilt
+}
+
+// standInKeys are the releases that stand in where no whole view can: what can be read of
+// the pinned view, and of what is followed where none is, or nothing of it can be read.
+func (s *Store) standInKeys(st *state) []ReleaseKey {
+	if st.Pin != nil {
+		if keys := s.readable(st, st.View.Releases); len(keys) > 0 {
+			return keys
+		}
+	}
+	return s.readable(st, s.desired(st))
 }
 
 // keepServing makes next the state; what is served stays.
@@ -194,10 +237,14 @@ func (s *Store) standInBetter(st *state, readable []ReleaseKey, better func(now,
 		return false, nil
 	}
 	v, err := s.standIn(readable, old)
+	if err != nil && old != nil { // what is followed is noted by now, and something is served
+		s.log.Warn("What should be served is lost, and what can be read of what is followed cannot be laid out; the next sync tries again", "error", err)
+		return false, nil
+	}
 	if v == nil {
 		return false, err
 	}
-	s.replace(old, v) // the state goes on naming the view that is lost
+	s.replaceForNow(old, v)
 	s.log.Warn("What should be served is lost; what can be read of what is followed stands in for it", "serving", v.id)
 	return true, nil
 }

@@ -159,3 +159,9 @@ func TestAddedFilesAreNamed(t *testing.T) {
 	}
 	assert.Len(t, verify().Foreign, maxForeign)
 }
+
+func TestALockThatItsOwnerMayNotOpen(t *testing.T) {
+	lock := filepath.Join(t.TempDir(), "lock")
+	require.NoError(t, os.WriteFile(lock, nil, 0o400))
+	assert.Equal(t, "its mode is 0400: `chmod u+rw "+lock+"`", whose(filepath.Dir(lock), lock))
+}

@@ -72,7 +72,7 @@ func (s *Store) standInClean() {
 	if clean, err := s.standIn(rest, v); err != nil {
 		s.log.Warn("What was forgotten is served until what should be served can be read again", "error", err)
 	} else if clean != nil {
-		s.replace(v, clean)
+		s.replaceForNow(v, clean)
 	}
 }
 
@@ -127,7 +127,15 @@ func (s *Store) UnforgetAll(source string) ([]Release, error) {
 
 // Unforget undoes Forget.
 func (s *Store) Unforget(manifest digest.Digest) error {
-	return s.change(func(next *state) {
-		next.Forgotten = slices.DeleteFunc(next.Forgotten, func(d digest.Digest) bool { return d == manifest })
-	})
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	next := s.state.Load().clone()
+	if next.Forgotten = slices.DeleteFunc(next.Forgotten, func(d digest.Digest) bool { return d == manifest }); len(next.Forgotten) == len(s.state.Load().Forgotten) {
+		return nil
+	}
+	if err := s.save(next); err != nil {
+		return err
+	}
+	s.saveAgain()
+	return nil
 }

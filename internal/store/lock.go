@@ -73,6 +73,9 @@ func whose(dir, path string) string {
 	if err := unix.Stat(path, &st); err != nil {
 		return fmt.Sprintf("it must be uid %d's", os.Getuid())
 	}
+	if st.Uid == uint32(os.Getuid()) {
+		return fmt.Sprintf("its mode is %#o: `chmod u+rw %s`", st.Mode&0o777, path)
+	}
 	return fmt.Sprintf("the store is uid %d's and this is uid %d: run as that user, or `chown -R %d %s`", st.Uid, os.Getuid(), os.Getuid(), dir)
 }
 

@@ -329,3 +329,40 @@ func TestAnImportOutlivesADamagedState(t *testing.T) {
 		})
 	}
 }
+
+// What somebody has taken back is in the state before, too.
+func TestWhatIsTakenBackOutlivesADamagedState(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir)
+	top := hold(t, s, "2.0.0", content{"f": "2"})
+	follow(t, s, top, hold(t, s, "1.0.0", content{"f": "1"}))
+	_, err := s.Forget("2.0.0", "")
+	require.NoError(t, err)
+	require.NoError(t, s.Unforget(top.Manifest))
+	require.NoError(t, s.Close())
+	require.NoError(t, os.Truncate(filepath.Join(dir, "state.json"), 20))
+	assert.False(t, openStore(t, dir).Forgotten(top.Manifest))
+}
+
+// A pin has ended, or it has not: that what is to stand in cannot be read at the moment is no
+// failure of who ended it.
+func TestUnpinWhereWhatWouldStandInCannotBeRead(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir)
+	pinned, stands, low := content{"f": "1"}, content{"f": "2"}, content{"low": "1"}
+	follow(t, s, hold(t, s, "1.0.0", pinned))
+	require.NoError(t, holdVersion(s, "1.0.0"))
+	follow(t, s, hold(t, s, "2.0.0", stands))
+	s = loseIndex(t, s, pinned)
+	order := []Contribution{hold(t, s, "3.0.0", content{"f": "3"}), hold(t, s, "0.9.0", low)}
+	follow(t, s, order...)
+	require.NoError(t, os.RemoveAll(treeFolder(dir, layerFor(low))))
+	fewDescriptors(t, 1, func() { // enough to write the state, not to load a tree
+		_, err := s.Unpin("")
+		assert.NoError(t, err)
+	})
+	assert.Nil(t, s.Pinned())
+	assert.Equal(t, stands, served(t, s))
+	follow(t, s, order...)
+	assert.Equal(t, content{"f": "3"}, served(t, s))
+}

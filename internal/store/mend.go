@@ -77,6 +77,14 @@ func (m *repairQueue) has(layer digest.Digest) bool {
 	return ok
 }
 
+// lacks says whether a damaged tree was tried, and not all that it lacks is held.
+func (m *repairQueue) lacks(layer digest.Digest) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	at, ok := m.trees[layer]
+	return ok && at.IsZero()
+}
+
 // retry has all damaged trees tried again.
 func (m *repairQueue) retry() {
 	m.mu.Lock()
@@ -146,6 +154,8 @@ func (s *Store) repairDamaged(ctx context.Context) {
 	if err := s.serveRepaired(); err != nil {
 		s.log.Warn("A repaired tree is not served yet; it is tried again", "error", err)
 	}
+	s.noteGone()
+	defer s.replaceGone()
 	whole := false
 	for _, layer := range s.repairs.due() {
 		if s.HasTree(layer) { // a sync was faster, or what could not be read can be

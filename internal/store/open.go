@@ -165,46 +165,47 @@ func (s *Store) empty(leftovers []string) {
 	}
 }
 
-// loadView makes the newest whole view of the state the current one, or else what can be
-// read of what is followed.
+// loadView makes the view that should be served the current one, or else what stands in for
+// it: see standIns.
 func (s *Store) loadView(st *state) {
 	if st.View == nil {
 		return
 	}
-	var history, spoilt []ViewRecord
-	if st.Pin == nil && st.spoilt(st.View.Releases) {
-		spoilt = append(spoilt, *st.View)
-	} else if s.loadWhole(st, *st.View) {
+	if (st.Pin != nil || !st.spoilt(st.View.Releases)) && s.loadWhole(st, *st.View) {
 		return
 	}
-	for _, h := range st.History {
-		switch {
-		case h.ID == st.View.ID, h.Alone: // the first to be tried, or somebody's trial
-		case st.spoilt(h.Releases):
-			spoilt = append(spoilt, h)
-		default:
-			history = append(history, h)
-		}
-	}
-	for _, h := range history {
-		if s.loadWhole(st, h) {
-			s.log.Warn("serving an earlier view until the damage is repaired", "view", h.ID)
-			return
-		}
-	}
-	if v, _ := s.standIn(s.readable(st, s.desired(st)), nil); v != nil {
-		s.log.Error("no held view is whole; serving what can be read of what is followed until the damage is repaired", "view", v.id)
-		v.began = s.started
-		s.current.Store(v)
+	history, newer, spoilt := st.standIns()
+	if s.loadFirst(st, history) || s.loadStandIn(s.standInKeys(st)) {
 		return
 	}
-	for _, h := range spoilt {
-		if s.loadWhole(st, h) {
-			s.log.Error("serving an earlier view, of which a release was forgotten: nothing else is whole", "view", h.ID)
-			return
-		}
+	if s.loadFirst(st, newer) || s.loadStandIn(s.readable(st, s.desired(st))) || s.loadFirst(st, spoilt) {
+		s.log.Error("what is served now was not to be served: a newer view than the one that is held, or one of which a release was forgotten; nothing else is whole")
+		return
 	}
 	s.log.Error("no held view is whole; the next sync must bring one")
+}
+
+// loadFirst makes the first whole one of some views the current one.
+func (s *Store) loadFirst(st *state, views []ViewRecord) bool {
+	for _, h := range views {
+		if s.loadWhole(st, h) {
+			s.log.Warn("serving another view until the damage is repaired", "view", h.ID)
+			return true
+		}
+	}
+	return false
+}
+
+// loadStandIn makes a view of some releases the current one.
+func (s *Store) loadStandIn(keys []ReleaseKey) bool {
+	v, _ := s.standIn(keys, nil)
+	if v == nil {
+		return false
+	}
+	s.log.Error("no held view is whole; serving what can be read until the damage is repaired", "view", v.id)
+	v.began = s.started
+	s.current.Store(v)
+	return true
 }
 
 // loadWhole makes the view of a record the current one, if it is whole. What it finds
@@ -212,7 +213,7 @@ func (s *Store) loadView(st *state) {
 func (s *Store) loadWhole(st *state, record ViewRecord) bool {
 	v, err := s.buildView(record.Releases)
 	if err != nil {
-		s.log.Error("a held view cannot be served; taking the one before", "view", record.ID, "error", err)
+		s.log.Error("a held view cannot be served; trying another", "view", record.ID, "error", err)
 		s.metrics.damaged()
 		for _, k := range record.Releases {
 			if r := st.release(k); r != nil && !s.HasTree(r.Layer) {
@@ -232,12 +233,13 @@ func (s *Store) loadWhole(st *state, record ViewRecord) bool {
 // what is served, because nobody knows what was served between two processes.
 func (s *Store) markStart() error {
 	v := s.current.Load()
-	if v == nil {
+	st := s.state.Load()
+	if v == nil && st.View == nil {
 		return nil
 	}
-	st := s.state.Load()
-	safe := !s.started.Before(st.HighWater.Add(time.Second))
 	next := st.clone()
+	next.serves(v, s.started)
+	safe := v != nil && !s.started.Before(st.HighWater.Add(time.Second))
 	if s.started.After(next.HighWater) {
 		next.HighWater = s.started
 	}

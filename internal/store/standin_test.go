@@ -1,6 +1,7 @@
 package store
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -212,4 +213,61 @@ func TestSinceWhenAnotherStandsIn(t *testing.T) {
 		time.Sleep(time.Second)
 		assert.Equal(t, time.Second, time.Since(since()))
 	})
+}
+
+// A view is pinned to keep what is newer from being served. Where it is lost, what is newer
+// is served only where there is nothing else.
+func TestWhatStandsInForAPinnedViewIsOlder(t *testing.T) {
+	s := openStore(t, t.TempDir())
+	versions := []content{{"f": "1"}, {"f": "2"}, {"f": "3"}}
+	for n, files := range versions {
+		follow(t, s, hold(t, s, fmt.Sprintf("%d.0.0", n+1), files))
+	}
+	pin(t, s, "") // a rollback
+	pinned := s.Served().ID
+	require.Equal(t, versions[1], served(t, s))
+	s = loseIndex(t, s, versions[1])
+	assert.Equal(t, versions[0], served(t, s))
+	lastSwap := func() (last string) {
+		for _, e := range s.Events() {
+			if e.Kind == "swap" {
+				last = e.Message
+			}
+		}
+		return last
+	}
+	assert.Equal(t, fmt.Sprintf("serving %s: 1.0.0 on top, in the place of %s, of which a tree is lost", s.current.Load().id, pinned), lastSwap())
+	events := len(s.Events())
+	require.NoError(t, s.Close())
+	s = openStore(t, s.dir)
+	assert.Len(t, s.Events(), events, "each start finds the same")
+
+	s = loseIndex(t, s, versions[0])
+	assert.Equal(t, versions[2], served(t, s))
+	s = loseAll(t, s, versions[2])
+	assert.Nil(t, s.Acquire())
+	assert.Equal(t, fmt.Sprintf("serving nothing, in the place of %s, of which a tree is lost", pinned), lastSwap())
+
+	require.NoError(t, stage(t, s, layerFor(versions[1]), versions[1]).Publish()) // had anew
+	_, err := s.ServePinned()
+	require.NoError(t, err)
+	assert.Equal(t, versions[1], served(t, s))
+	assert.Equal(t, fmt.Sprintf("serving %s: 2.0.0 on top", pinned), lastSwap())
+}
+
+func TestAPartOfAPinnedViewStandsInForIt(t *testing.T) {
+	s := openStore(t, t.TempDir())
+	base, top := content{"base": "1"}, content{"top": "1"}
+	a, b := hold(t, s, "1.0.0", base), hold(t, s, "2.0.0", top)
+	follow(t, s, b, a)
+	require.NoError(t, s.Pin(*s.Served(), "pin", "test"))
+	follow(t, s, hold(t, s, "3.0.0", content{"newer": "1"}), b, a)
+	s = loseIndex(t, s, base)
+	assert.Equal(t, top, served(t, s))
+	follow(t, s, hold(t, s, "4.0.0", content{"newer": "2"}), b)
+	assert.Equal(t, top, served(t, s), "nothing newer")
+	require.NoError(t, stage(t, s, layerFor(base), base).Publish())
+	_, err := s.ServePinned()
+	require.NoError(t, err)
+	assert.Equal(t, content{"base": "1", "top": "1"}, served(t, s))
 }

@@ -113,13 +113,22 @@ func readState(dir string) (st *state, damage error, err error) {
 	case errors.Is(prevErr, ErrNewer):
 		return nil, nil, prevErr // a new beginning would take from it what it holds
 	case errors.Is(err, fs.ErrNotExist) && errors.Is(prevErr, fs.ErrNotExist):
-		return &state{Format: stateFormat}, nil, nil
+		return &state{Format: stateFormat}, noState(dir), nil
 	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, errState):
 		// Nothing to go on: begin anew. The trees are still there, and the
 		// next poll finds them by their digests without a download.
 		return &state{Format: stateFormat}, err, nil
 	}
 	return nil, nil, err
+}
+
+// noState tells of trees that no state names, nil where there are none.
+func noState(dir string) error {
+	layers, err := layersOnDisk(dir)
+	if err != nil || len(layers) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%s holds %d trees, but there is no state.json: a first sync was cut off, or somebody removed it", filepath.Join(dir, treesFolder), len(layers))
 }
 
 func readStateFile(path string) (*state, error) {

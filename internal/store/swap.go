@@ -46,7 +46,9 @@ func (s *Store) serve(next *state, keys []ReleaseKey) (swapped bool, err error) 
 	old := s.current.Load()
 	if len(keys) == 0 || old != nil && old.isOf(keys) {
 		if len(keys) > 0 && !next.expects(old) {
-			next.record(old, wall()) // it stood in for another one; from now on it is the one
+			now := wall()
+			next.record(old, now) // it stood in for another one; from now on it is the one
+			next.serves(old, now)
 		}
 		return false, s.keepServing(next)
 	}
@@ -70,7 +72,7 @@ func (s *Store) serve(next *state, keys []ReleaseKey) (swapped bool, err error) 
 	}
 	next.record(v, now)
 	s.demote(next, v)
-	next.event(now, "swap", "", "serving %s: %s on top", v.id, v.releases[0].Tag)
+	next.serves(v, now)
 	if err := s.save(next); err != nil {
 		v.Close()
 		return false, err
@@ -99,6 +101,17 @@ func (s *Store) replace(old, v *View) {
 	}
 }
 
+// replaceForNow is the swap to a view that stands in for the one that should be served,
+// which the state goes on naming.
+func (s *Store) replaceForNow(old, v *View) {
+	s.replace(old, v)
+	next := s.state.Load().clone()
+	next.serves(v, wall())
+	if err := s.save(next); err != nil {
+		s.log.Warn("The history cannot be written", "error", err)
+	}
+}
+
 // dateSwap dates what is new in the view that has just become the served one: from now on
 // nobody is given the one before. To write the state takes time, and a client that got the
 // old content meanwhile, and asks with that second, must be told that it changed.
@@ -110,6 +123,27 @@ func (s *Store) dateSwap(v *View) {
 	v.swapped.Store(now.UnixNano())
 	st.HighWater = now // the next state that is written has it
 	s.state.Store(&st)
+}
+
+// serves notes in the history what is served, nil for nothing, if that is not what it says.
+func (s *state) serves(v *View, now time.Time) {
+	what := "nothing"
+	if v != nil {
+		what = fmt.Sprintf("%s: %s on top", v.id, v.releases[0].Tag)
+	}
+	if s.View != nil && !s.expects(v) {
+		what += fmt.Sprintf(", in the place of %s, of which a tree is lost", s.View.ID)
+	}
+	what = "serving " + what
+	for _, e := range slices.Backward(s.Events) {
+		if e.Kind == "swap" && e.Message == what {
+			return
+		}
+		if e.Kind == "swap" {
+			break
+		}
+	}
+	s.event(now, "swap", "", "%s", what)
 }
 
 // record makes v the served view, with the place in the history that it has, or
