@@ -84,6 +84,9 @@ func (a *app) printVerify(r ops.VerifyResult, repair bool) error {
 		}
 		w.line("damaged: %s of %s (%s): %s", path, strings.Join(d.Tags, ", "), d.Layer, d.Reason)
 	}
+	for _, f := range r.Foreign {
+		w.line("not published, and not served: %s of %s; remove it, or it goes with the tree", strconv.Quote(f.Path), f.Layer)
+	}
 	w.line("%s: %s, %s, %s read; %d damaged, %s repaired, %s left",
 		r.Replica, count(r.Trees, "tree"), count(r.Files, "file"), human.Bytes(r.Bytes), len(r.Damaged), count(r.Repaired, "tree"), count(len(r.Left), "damaged file"))
 	if w.err != nil || len(r.Left) == 0 {

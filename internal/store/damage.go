@@ -149,10 +149,10 @@ func (s *Store) markUnreadable(layer digest.Digest) {
 }
 
 // noteIndexes writes down which trees this start has found with a damaged index: another
-// may not come by them. They are counted, with the views that they kept from being served.
+// may not come by them.
 func (s *Store) noteIndexes() {
 	for _, layer := range s.DamagedTrees() {
-		s.repairs.count(layer)
+		s.countTree(layer)
 		t, err := s.loaded.acquire(layer)
 		if err == nil {
 			s.loaded.release(t)

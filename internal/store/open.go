@@ -214,7 +214,6 @@ func (s *Store) loadWhole(st *state, record ViewRecord) bool {
 	v, err := s.buildView(record.Releases)
 	if err != nil {
 		s.log.Error("a held view cannot be served; trying another", "view", record.ID, "error", err)
-		s.metrics.damaged()
 		for _, k := range record.Releases {
 			if r := st.release(k); r != nil && !s.HasTree(r.Layer) {
 				s.noteDamaged(r.Layer)

@@ -56,7 +56,7 @@ func (s *Store) CheckSpace(bytes, files int64) error {
 		lack := needed - v.free
 		atLeast, cure := "", fmt.Sprintf("a volume of %s would do, %s more than now", human.Bytes(plus(v.size, lack)), human.Bytes(lack))
 		if files <= 1 {
-			atLeast, cure = "at least ", fmt.Sprintf("beside what is held it takes a volume of at least %s, %s more than now, and as much more as unpacking adds", human.Bytes(plus(v.size, lack)), human.Bytes(lack))
+			atLeast, cure = "at least ", fmt.Sprintf("a volume of at least %s would do, %s more than now and what unpacking adds", human.Bytes(plus(v.size, lack)), human.Bytes(lack))
 		}
 		return fmt.Errorf("%w: %s%s needed and %s to stay free (store.minFree), but %s free in %s: %s",
 			ErrNoSpace, atLeast, human.Bytes(bytes), human.Bytes(minFree), human.Bytes(v.free), s.dir, cure)

@@ -190,7 +190,6 @@ func TestARefusalOfAnArchiveTellsTheLeast(t *testing.T) {
 	for _, text := range []string{"at least 18 MiB needed and 1 MiB to stay free", " free in ", "a volume of at least ", "unpacking"} {
 		assert.Contains(t, archive, text)
 	}
-	assert.NotContains(t, archive, "would do")
 	assert.Contains(t, tree, ": 31 MiB needed")
 	assert.Contains(t, tree, "a volume of 33 MiB would do")
 	assert.NotContains(t, tree, "at least")
