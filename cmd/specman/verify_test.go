@@ -43,6 +43,13 @@ func TestVerifyRepairsAPinnedRelease(t *testing.T) {
 	harm()
 	assert.Contains(t, must("verify", "--repair").stdout, "1 tree repaired, 0 damaged files left")
 
+	trees, err := filepath.Glob(filepath.Join(folder, "trees", "*", "files"))
+	require.NoError(t, err)
+	added := filepath.Join(trees[0], "added.txt")
+	require.NoError(t, os.WriteFile(added, nil, 0o644))
+	assert.Contains(t, must("verify").stdout, `not published, and not served: "added.txt" of sha256:`)
+	require.NoError(t, os.Remove(added))
+
 	service := startService(t, "--store.dir="+folder, source)
 	assert.Equal(t, "one\n", service.fetch("/a.txt"))
 	harm()
