@@ -125,14 +125,16 @@ func (l *listener) closeStalled(ctx context.Context) {
 		l.mu.Unlock()
 		for _, c := range conns {
 			over, held := c.streams.look(c, ticksPerStall, idle)
-			allowed := ticksPerStall
-			if c.waits(held) {
-				allowed *= patience
-			}
-			if c.quiet++; c.hasMoved() {
+			switch {
+			case c.hasMoved():
+				c.quiet, c.waited = 0, 0
+			case c.waits(held):
 				c.quiet = 0
+				c.waited++
+			default:
+				c.quiet++
 			}
-			if over || c.quiet >= allowed {
+			if over || c.quiet >= ticksPerStall || c.waited >= patience*ticksPerStall {
 				c.reset()
 			}
 		}
@@ -156,7 +158,8 @@ type conn struct {
 	answering atomic.Int32 // requests
 
 	// Of the goroutine that looks.
-	quiet  int // looks in a row at which nothing had moved
+	quiet  int // looks in a row at which nothing had moved, for all that the server knows by the client's doing
+	waited int // looks since something moved at which the client waited for the server
 	queued int // bytes in the kernel that the client had not taken at the last quiet look; -1: not known
 }
 
