@@ -158,7 +158,7 @@ type conn struct {
 	answering atomic.Int32 // requests
 
 	// Of the goroutine that looks.
-	quiet  int // looks in a row at which nothing had moved, for all that the server knows by the client's doing
+	quiet  int // looks in a row at which nothing had moved, and the client held it up
 	waited int // looks since something moved at which the client waited for the server
 	queued int // bytes in the kernel that the client had not taken at the last quiet look; -1: not known
 }
