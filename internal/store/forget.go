@@ -92,8 +92,9 @@ func actor(by string) string {
 // UnforgetAll undoes Forget for all that is held of a source: a vanished release is
 // contributed again where its source has brought nothing else under the tag, below
 // the others until the source's next Follow; an import, by who follows imports next.
-// It serves nothing, and returns what it took back.
-func (s *Store) UnforgetAll(source string) ([]Release, error) {
+// It serves nothing, and returns what it took back. By is who asked for it, for the
+// history.
+func (s *Store) UnforgetAll(source, by string) ([]Release, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	next := s.state.Load().clone()
@@ -112,7 +113,7 @@ func (s *Store) UnforgetAll(source string) ([]Release, error) {
 	}
 	for _, r := range back {
 		next.Forgotten = slices.DeleteFunc(next.Forgotten, func(d digest.Digest) bool { return d == r.Manifest })
-		next.event(wall(), "forget", r.Source, "took back %s (%s)", r.Tag, r.Manifest)
+		next.event(wall(), "forget", r.Source, "took back %s (%s)%s", r.Tag, r.Manifest, actor(by))
 		has := slices.ContainsFunc(next.Following[r.Source], func(c Contribution) bool { return c.Tag == r.Tag })
 		if r.Source != ImportSource && !has {
 			next.Following[r.Source] = append(slices.Clone(next.Following[r.Source]), Contribution{Tag: r.Tag, Manifest: r.Manifest, Reason: "taken back"})

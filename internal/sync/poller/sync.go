@@ -25,6 +25,7 @@ type pass struct {
 	leftOut  []string
 	failures []*Failure
 	got      []string
+	back     []store.Release // taken back: they were forgotten
 	swapped  bool
 	broken   int // requests in a row that brought no answer
 	required *gate.Required
@@ -54,6 +55,7 @@ type follow struct {
 	passedOver bool           // no archive; a pattern matched it by chance
 	standsIn   bool           // not selected any more, but what takes its place is not had
 	refusal    *store.Refusal // of the registry's digest
+	overruled  *store.Refusal // the one that a forced sync does not heed
 	failure    *Failure       // of this sync
 	rank       string         // why it lies where it lies
 }
@@ -70,6 +72,7 @@ func (p *Poller) Once(ctx context.Context, ask Ask) Outcome {
 
 	s := &pass{Poller: p, ask: ask, required: p.Gate.Required(p.Store), others: p.Store.DesiredWith(p.Name, nil)}
 	s.run(ctx)
+	s.noteByHand()
 
 	o := Outcome{Started: started.UTC(), Ended: time.Now().UTC(), Got: s.got, Swapped: s.swapped, Failures: s.failures, Result: Noop}
 	switch {
@@ -135,7 +138,8 @@ func (s *pass) servePinned() {
 
 // takeBack undoes the forgetting of what is still held, the registry's or not.
 func (s *pass) takeBack() {
-	back, err := s.Store.UnforgetAll(s.Name)
+	back, err := s.Store.UnforgetAll(s.Name, s.ask.By)
+	s.back = back
 	if err != nil {
 		s.failed(fail(StagePublish, "", "", fmt.Errorf("take back what was forgotten: %w", err)))
 	}
@@ -283,6 +287,7 @@ func (s *pass) settled(f *follow) bool {
 		return true
 	}
 	if s.ask.Force {
+		f.overruled = s.refusalOf(f)
 		return false
 	}
 	return s.recall(f)
