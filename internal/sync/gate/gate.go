@@ -26,6 +26,11 @@ type Rules struct {
 	Timeout time.Duration
 }
 
+// Any says whether there is any rule.
+func (r *Rules) Any() bool {
+	return r.MaxVanishedPercent > 0 || len(r.RequirePaths) > 0 || len(r.Command) > 0
+}
+
 // Tree is what is judged: it is staged and sealed, or held under another name.
 type Tree interface {
 	// Has says whether a path would be served.

@@ -47,6 +47,7 @@ type follow struct {
 	asked      bool           // in this sync
 	release    *store.Release // what it contributes, nil for nothing yet
 	lost       *store.Release // what it contributed and cannot be read
+	moving     *store.Release // held, and to be judged: the tag contributes another one
 	waiting    *store.Release // got, and to contribute if others bring what the view would lack with it
 	manifest   *oci.Manifest  // fetched, to be had
 	vanished   bool           // gone from the registry
@@ -283,7 +284,7 @@ func (s *pass) settled(f *follow) bool {
 		}
 	}
 	if r, ok := s.Store.Claim(store.ReleaseKey{Source: s.Name, Tag: f.Reference, Manifest: f.registry}); ok {
-		f.release = &r
+		s.takeOrJudge(f, &r)
 		return true
 	}
 	if s.ask.Force {
