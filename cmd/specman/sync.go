@@ -135,6 +135,9 @@ func (a *app) syncHere(ctx context.Context, force bool, by string) (result syncR
 	if len(result.Outcomes) == 0 && len(back) == 0 {
 		return result, noSource
 	}
+	if ctx.Err() != nil && failedOutcome(result.Outcomes) != nil {
+		return result, ctx.Err() // what was cut off has no failures that say so
+	}
 	_, err = st.GC(false)
 	result.Releases = st.Releases()
 	if v := st.Acquire(); v != nil {

@@ -1,8 +1,13 @@
 package main
 
 import (
+	"bytes"
+	"context"
+	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -44,4 +49,26 @@ func TestASyncWithoutASourceMakesNoStore(t *testing.T) {
 	assert.Equal(t, 1, got.status, got.stderr)
 	assert.Contains(t, got.stderr, "set source.repository")
 	assert.NoDirExists(t, dir)
+}
+
+// A sync that SIGTERM ends says so: its failures are of what failed by itself.
+func TestASyncThatIsInterruptedSaysSo(t *testing.T) {
+	s := newSite(t)
+	pushed := runWith(t, nil, "push", exampleTree(t), "oci-layout:"+s.layout+":1.0.0")
+	require.Equal(t, 0, pushed.status, pushed.stderr)
+	begun := filepath.Join(t.TempDir(), "begun")
+	gate := filepath.Join(t.TempDir(), "gate")
+	require.NoError(t, os.WriteFile(gate, []byte("#!/bin/sh\ntouch "+begun+"\nexec sleep 60\n"), 0o755))
+	ctx, interrupt := context.WithCancel(t.Context())
+	var stdout, stderr bytes.Buffer
+	status := make(chan int, 1)
+	go func() {
+		args := append(s.flags(), "sync", "--log.level=error", "--gate.command="+gate)
+		status <- run(ctx, args, nil, strings.NewReader(""), &stdout, &stderr)
+	}()
+	require.Eventually(t, func() bool { _, err := os.Stat(begun); return err == nil }, 10*time.Second, 5*time.Millisecond)
+	interrupt()
+	assert.Equal(t, 1, <-status)
+	assert.Equal(t, "specman: interrupted\n", stderr.String())
+	assert.Empty(t, stdout.String())
 }
