@@ -45,6 +45,7 @@ as where all there is was refused before; what is held is kept.`,
 
 // syncResult is what `sync -o json` prints.
 type syncResult struct {
+	Replica  string                    `json:"replica"`  // the one whose store it is
 	Outcomes map[string]poller.Outcome `json:"outcomes"` // by source
 	Releases []store.Release           `json:"releases"` // held after it
 
@@ -63,7 +64,7 @@ func (a *app) sync(ctx context.Context, force, ifEmpty bool, by string, format o
 	var result syncResult
 	client := ops.Client{Socket: cfg.Control.Socket}
 	asked, err := client.Sync(ctx, force)
-	result.Outcomes = asked.Outcomes
+	result.Replica, result.Outcomes = asked.Replica, asked.Outcomes
 	switch {
 	case errors.Is(err, ops.ErrNotRunning):
 		result, err = a.syncHere(ctx, force, by)
@@ -128,7 +129,7 @@ func (a *app) syncHere(ctx context.Context, force bool, by string) (result syncR
 			return result, err
 		}
 	}
-	result.Outcomes = make(map[string]poller.Outcome)
+	result.Replica, result.Outcomes = ops.Replica(), make(map[string]poller.Outcome)
 	for _, p := range group.all() {
 		result.Outcomes[p.Name] = p.Once(ctx, poller.Ask{Force: force, By: by})
 	}
@@ -149,6 +150,9 @@ func (a *app) syncHere(ctx context.Context, force bool, by string) (result syncR
 
 func (a *app) printSync(result syncResult, format outputFormat) error {
 	if format == outputJSON {
+		if result.Releases == nil {
+			result.Releases = []store.Release{} // lists are never null
+		}
 		if err := writeJSON(a.stdout, result); err != nil {
 			return err
 		}

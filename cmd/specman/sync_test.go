@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,6 +12,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/specman/specman/internal/ops"
 )
 
 // Kubernetes starts an init container again until it ends with 0: the pod must not begin
@@ -71,4 +74,25 @@ func TestASyncThatIsInterruptedSaysSo(t *testing.T) {
 	assert.Equal(t, 1, <-status)
 	assert.Equal(t, "specman: interrupted\n", stderr.String())
 	assert.Empty(t, stdout.String())
+}
+
+// It prints the same with a service and without one, and no list of it is null.
+func TestASyncAsJSON(t *testing.T) {
+	s := newSite(t)
+	args := append(s.flags(), "sync", "-o", "json")
+	got := runWith(t, nil, args...)
+	assert.Equal(t, 1, got.status, "nothing was pushed yet")
+	assert.NotContains(t, got.stdout, "null")
+	s.push(exampleTree(t), "1.0.0")
+	for _, way := range []string{"alone", "with a service"} {
+		got = runWith(t, nil, args...)
+		require.Equal(t, 0, got.status, got.stderr)
+		assert.NotContains(t, got.stdout, "null", way)
+		var result map[string]any
+		require.NoError(t, json.Unmarshal([]byte(got.stdout), &result))
+		assert.Equal(t, ops.Replica(), result["replica"], way)
+		if way == "alone" {
+			startService(t, s.flags()...).ready()
+		}
+	}
 }

@@ -75,7 +75,10 @@ func (p *Poller) Once(ctx context.Context, ask Ask) Outcome {
 	s.run(ctx)
 	s.noteByHand()
 
-	o := Outcome{Started: started.UTC(), Ended: time.Now().UTC(), Got: s.got, Swapped: s.swapped, Failures: s.failures, Result: Noop}
+	o := Outcome{
+		Started: started.UTC(), Ended: time.Now().UTC(), Swapped: s.swapped, Result: Noop,
+		Got: append([]string{}, s.got...), Failures: append([]*Failure{}, s.failures...), // lists are never null
+	}
 	switch {
 	case len(s.failures) > 0, ctx.Err() != nil: // what was cut off has not succeeded
 		o.Result = Failed
