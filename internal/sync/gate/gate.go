@@ -5,6 +5,7 @@ package gate
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"time"
 
@@ -37,6 +38,8 @@ type Tree interface {
 	Has(name string) bool
 	// IsFile says whether it would, and is a file.
 	IsFile(name string) bool
+	// Sum is the published sha256 of a file.
+	Sum(name string) (sum [sha256.Size]byte, ok bool)
 	// Folder is the path of the files.
 	Folder() string
 }
@@ -60,7 +63,10 @@ func (r *Rules) Judge(ctx context.Context, st *store.Store, c Candidate) error {
 	if err := r.vanished(st, c); err != nil {
 		return &RefusedError{err}
 	}
-	return r.command(ctx, c.Tree.Folder())
+	if len(r.Command) == 0 {
+		return nil
+	}
+	return guarded(st, c.Tree, func() error { return r.command(ctx, c.Tree.Folder()) })
 }
 
 func (r *Rules) vanished(st *store.Store, c Candidate) error {

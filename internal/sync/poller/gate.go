@@ -87,7 +87,9 @@ func (s *pass) overrule(f *follow, r *store.Release) {
 func (s *pass) gateFailure(f *follow, err error) *Failure {
 	failure := fail(StageGate, f.Reference, f.registry.String(), err)
 	var refused *gate.RefusedError
-	if failure.refused = errors.As(err, &refused); failure.refused {
+	if failure.refused = errors.As(err, &refused); errors.Is(err, gate.ErrWritten) {
+		failure.Cure = "mend gate.command, so that it writes elsewhere; then push the release again, or let it pass with `specman sync --force`"
+	} else if failure.refused {
 		failure.Cure = "mend and push it again; if it is meant to be so, `specman sync --force` lets it pass"
 	} else {
 		failure.Cure = "check gate.command: until it can be asked, no new release is served"

@@ -173,3 +173,20 @@ func TestGateJudgesALayerThatComesBack(t *testing.T) {
 	assert.Equal(t, Failed, r.sync().Result)
 	r.serves(files{"a": "2", "must": "2"})
 }
+
+// A command that writes in the tree harms what is served, too: nothing wrong is served, and
+// the same sync fetches it anew.
+func TestAGateThatWritesInTheTree(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.Select = selectors(t, "0.0.0") })
+	r.registry.push(t, "0.0.0", day(1), files{"a": "same", "b": "1"})
+	r.sync()
+	r.poller.Gate.Command, r.poller.Gate.Timeout = []string{"sh", "-c", `chmod u+w "$0/a"; echo harm >"$0/a"`}, time.Minute
+	r.registry.push(t, "0.0.0", day(2), files{"a": "same", "b": "2"})
+	o := r.sync()
+	require.NotEmpty(t, o.Failures)
+	assert.Equal(t, StageGate, o.Failures[0].Stage)
+	assert.Contains(t, o.Failures[0].Reason, `"/a" is not what it was`)
+	assert.Contains(t, o.Failures[0].Cure, "mend gate.command")
+	r.serves(files{"a": "same", "b": "1"})
+	assert.Equal(t, Noop, r.sync().Result, "it is remembered")
+}
