@@ -2,11 +2,15 @@ package store
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 
 	"github.com/opencontainers/go-digest"
 )
+
+// errForgotten is wrapped where there is nothing left to forget.
+var errForgotten = errors.New("it is forgotten already")
 
 // Forget takes a release out of what its source contributes, and has its
 // digest neither followed nor fetched until Unforget. The last release that is
@@ -26,9 +30,17 @@ func (s *Store) Forget(version, by string) (Release, error) {
 			return Release{}, fmt.Errorf("forget %s: %w: %s of source %s, %s of source %s", version, ErrAmbiguous, r.Manifest, r.Source, k.Manifest, k.Source)
 		}
 	}
+	follows := func(c Contribution) bool { return c.Manifest == r.Manifest }
+	followed := false
+	for _, contributes := range st.Following {
+		followed = followed || slices.ContainsFunc(contributes, follows)
+	}
+	if !followed && slices.Contains(st.Forgotten, r.Manifest) {
+		return Release{}, fmt.Errorf("forget %s (%s): %w; `specman sync --force` takes it back", r.Tag, r.Manifest, errForgotten)
+	}
 	next := st.clone()
 	for source, contributes := range next.Following {
-		next.Following[source] = slices.DeleteFunc(slices.Clone(contributes), func(c Contribution) bool { return c.Manifest == r.Manifest })
+		next.Following[source] = slices.DeleteFunc(slices.Clone(contributes), follows)
 	}
 	if len(s.desired(next)) == 0 && next.Pin == nil {
 		return Release{}, fmt.Errorf("forget %s (%s): it is all that is served; push another release first", r.Tag, r.Manifest)

@@ -103,6 +103,12 @@ func TestForget(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, content{"f": "1"}, served(t, s))
 	assert.True(t, s.Forgotten(top.Manifest))
+	before := s.Events()
+	for _, version := range []string{"2.0.0", top.Manifest.String()} {
+		_, err = s.Forget(version, "")
+		assert.ErrorIs(t, err, errForgotten)
+	}
+	assert.Equal(t, before, s.Events(), "nothing has happened")
 	_, err = s.Forget("1.0.0", "")
 	assert.ErrorContains(t, err, "all that is served")
 	assert.Equal(t, content{"f": "1"}, served(t, s))
