@@ -17,9 +17,9 @@ import (
 	"github.com/specman/specman/internal/sync/unpack"
 )
 
-// fetch gets the releases whose manifests were fetched, and judges those that are held
-// and to be judged, top of the view first. It
-// reports whether there is sense in asking for more.
+// fetch gets the releases whose manifests were fetched, and has those judged that are held
+// and to be judged, top of the view first. It reports whether there is sense in asking for
+// more.
 func (s *pass) fetch(ctx context.Context) (goOn bool) {
 	order := s.inTurn(StageDownload, s.topFirst())
 	goOn = true
