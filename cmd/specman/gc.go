@@ -25,7 +25,7 @@ change.`,
 		ctx := cmd.Context()
 		result, err := askOrDo(ctx, app,
 			func(c ops.Client) (ops.GCResult, error) { return c.GC(ctx, *dryRun) },
-			func(s *store.Store) (ops.GCResult, error) { return ops.CollectGarbage(s, *dryRun) })
+			func(s *store.Store) (ops.GCResult, error) { return ops.CollectGarbage(s, *dryRun, byHand(cmd)) })
 		if err != nil {
 			return err
 		}

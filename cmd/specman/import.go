@@ -49,7 +49,7 @@ back included: --force lets that pass.`,
 	force := cmd.Flags().Bool("force", false, "let pass what only a gate refuses")
 	format := addOutput(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		result, err := app.importFile(cmd.Context(), args[0], ops.ImportRequest{Tag: *tag, Force: *force})
+		result, err := app.importFile(cmd.Context(), args[0], ops.ImportRequest{Tag: *tag, Force: *force, By: byHand(cmd)})
 		if err != nil {
 			return err
 		}
@@ -87,7 +87,7 @@ func (a *app) importFile(ctx context.Context, name string, request ops.ImportReq
 func importInto(ctx context.Context, st *store.Store, cfg *config.Config, log *slog.Logger, body io.Reader, r ops.ImportRequest) (importer.Result, error) {
 	return importer.Import(ctx, st, body, importer.Options{
 		Tag: r.Tag, Archive: cfg.Sources[0].Archive, Limits: archiveLimits(cfg),
-		Gate: gate.Rules(cfg.Gate), Force: r.Force, Logger: log,
+		Gate: gate.Rules(cfg.Gate), Force: r.Force, By: r.By, Logger: log,
 	})
 }
 

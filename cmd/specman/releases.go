@@ -84,6 +84,8 @@ func releaseState(r ops.Release) []string {
 		words = append(words, "served, on top")
 	case r.Rank > 1:
 		words = append(words, fmt.Sprintf("served, %d from the top", r.Rank))
+	case r.Lost:
+		words = append(words, "lost")
 	case r.Held:
 		words = append(words, "held")
 	}
@@ -92,6 +94,9 @@ func releaseState(r ops.Release) []string {
 	}
 	if r.Pinned {
 		words = append(words, "pinned")
+	}
+	if r.Forgotten {
+		words = append(words, "forgotten")
 	}
 	if r.Damaged > 0 {
 		words = append(words, count(r.Damaged, "damaged file"))

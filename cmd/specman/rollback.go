@@ -87,10 +87,11 @@ func moveCommand(app *app, cmd *cobra.Command, do func(ops.Mover, ops.MoveReques
 		} else if request.Alone {
 			return usageError{withCure(errors.New("--alone is of a release, and none is named"), "give its tag or manifest digest: specman "+cmd.Name()+" VERSION --alone")}
 		}
+		stopped := false
 		m, err := askOrDo(ctx, app,
 			func(c ops.Client) (ops.Move, error) { return ask(&c, ctx, request) },
 			func(s *store.Store) (ops.Move, error) {
-				request.By = byHand(cmd)
+				request.By, stopped = byHand(cmd), true
 				return do(s, request)
 			})
 		if err != nil {
@@ -99,7 +100,7 @@ func moveCommand(app *app, cmd *cobra.Command, do func(ops.Mover, ops.MoveReques
 		if *format == outputJSON {
 			return writeJSON(app.stdout, m)
 		}
-		return app.printMove(m)
+		return app.printMove(m, stopped)
 	}
 	return cmd
 }
@@ -111,10 +112,15 @@ func byHand(cmd *cobra.Command) string { return "specman " + cmd.Name() + ", the
 // diff have them all.
 const maxPrintedPaths = 20
 
-func (a *app) printMove(m ops.Move) error {
+// printMove tells what changed; stopped says that no service runs, so that nothing is
+// served yet.
+func (a *app) printMove(m ops.Move, stopped bool) error {
 	w := &textWriter{out: a.stdout}
-	verb := map[bool]string{true: "would serve", false: "serves"}[m.DryRun]
+	verb := map[bool]string{true: "would serve", false: "serves"}[m.DryRun || stopped]
 	w.line("%s %s %s", m.Replica, verb, m.To)
+	if stopped && !m.DryRun {
+		w.line("once the service runs: it does not now")
+	}
 	for _, r := range m.Top {
 		w.line("  %s  %s", r.Tag, r.Digest)
 	}

@@ -184,7 +184,7 @@ func (s *service) notices(web *httpserve.Server) (all []ops.Notice) {
 func (s *service) opsOptions(st *store.Store, group *sources, web *httpserve.Server) ops.Options {
 	return ops.Options{
 		Store: st, Pollers: group.pollersForOps, Import: group.importInto,
-		TakeBack: func() ([]store.Release, error) { return importer.TakeBack(st, group.unpolled()...) },
+		TakeBack: func(by string) ([]store.Release, error) { return importer.TakeBack(st, by, group.unpolled()...) },
 		Notices:  func() []ops.Notice { return s.notices(web) },
 		Logger:   s.log, Registerer: s.metrics, Gatherer: s.metrics,
 		Listen: s.cfg.Ops.Listen, TokenFile: s.cfg.Ops.TokenFile, Pprof: s.cfg.Ops.Pprof, Socket: s.cfg.Control.Socket,

@@ -38,20 +38,21 @@ as where all there is was refused before; what is held is kept.`,
 	ifEmpty := cmd.Flags().Bool("if-empty", false, "do nothing where a whole view is held")
 	format := addOutput(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		return app.sync(cmd.Context(), *force, *ifEmpty, *format)
+		return app.sync(cmd.Context(), *force, *ifEmpty, byHand(cmd), *format)
 	}
 	return cmd
 }
 
 // syncResult is what `sync -o json` prints.
 type syncResult struct {
+	Replica  string                    `json:"replica"`  // the one whose store it is
 	Outcomes map[string]poller.Outcome `json:"outcomes"` // by source
 	Releases []store.Release           `json:"releases"` // held after it
 
 	serves bool // a view is held after it
 }
 
-func (a *app) sync(ctx context.Context, force, ifEmpty bool, format outputFormat) error {
+func (a *app) sync(ctx context.Context, force, ifEmpty bool, by string, format outputFormat) error {
 	loaded, err := a.config()
 	if err != nil {
 		return err
@@ -63,10 +64,10 @@ func (a *app) sync(ctx context.Context, force, ifEmpty bool, format outputFormat
 	var result syncResult
 	client := ops.Client{Socket: cfg.Control.Socket}
 	asked, err := client.Sync(ctx, force)
-	result.Outcomes = asked.Outcomes
+	result.Replica, result.Outcomes = asked.Replica, asked.Outcomes
 	switch {
 	case errors.Is(err, ops.ErrNotRunning):
-		result, err = a.syncHere(ctx, force)
+		result, err = a.syncHere(ctx, force, by)
 	case err == nil:
 		err = result.read(cfg)
 	}
@@ -100,8 +101,8 @@ func wholeViewHeld(cfg *config.Config) bool {
 	return held.read(cfg) == nil && held.serves // a store that cannot be read is for the sync to report
 }
 
-// syncHere syncs without a service: it takes the store itself.
-func (a *app) syncHere(ctx context.Context, force bool) (result syncResult, err error) {
+// syncHere syncs without a service: it takes the store itself. By is who asked for it.
+func (a *app) syncHere(ctx context.Context, force bool, by string) (result syncResult, err error) {
 	boundHeadroom(headroom(0), startOfOneSync)
 	s, err := newService(a)
 	if err != nil {
@@ -124,16 +125,19 @@ func (a *app) syncHere(ctx context.Context, force bool) (result syncResult, err 
 	}
 	var back []store.Release
 	if force {
-		if back, err = importer.TakeBack(st, group.unpolled()...); err != nil {
+		if back, err = importer.TakeBack(st, by, group.unpolled()...); err != nil {
 			return result, err
 		}
 	}
-	result.Outcomes = make(map[string]poller.Outcome)
+	result.Replica, result.Outcomes = ops.Replica(), make(map[string]poller.Outcome)
 	for _, p := range group.all() {
-		result.Outcomes[p.Name] = p.Once(ctx, poller.Ask{Force: force})
+		result.Outcomes[p.Name] = p.Once(ctx, poller.Ask{Force: force, By: by})
 	}
 	if len(result.Outcomes) == 0 && len(back) == 0 {
 		return result, noSource
+	}
+	if ctx.Err() != nil && failedOutcome(result.Outcomes) != nil {
+		return result, ctx.Err() // what was cut off has no failures that say so
 	}
 	_, err = st.GC(false)
 	result.Releases = st.Releases()
@@ -146,6 +150,9 @@ func (a *app) syncHere(ctx context.Context, force bool) (result syncResult, err 
 
 func (a *app) printSync(result syncResult, format outputFormat) error {
 	if format == outputJSON {
+		if result.Releases == nil {
+			result.Releases = []store.Release{} // lists are never null
+		}
 		if err := writeJSON(a.stdout, result); err != nil {
 			return err
 		}

@@ -22,6 +22,7 @@ type ImportResult struct {
 type ImportRequest struct {
 	Tag   string // empty: the layout's, else 0.0.0
 	Force bool   // let pass what only the gate refuses
+	By    string // who asks for it; the service knows its callers itself
 }
 
 // Import sends an archive, or an OCI layout in one, to be put into the store; see
@@ -49,7 +50,7 @@ func (s *Server) postImport(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	tag := r.URL.Query().Get("tag")
-	result, err := s.opts.Import(ctx, r.Body, ImportRequest{Tag: tag, Force: force})
+	result, err := s.opts.Import(ctx, r.Body, ImportRequest{Tag: tag, Force: force, By: caller(r)})
 	if err != nil {
 		if ctx.Err() == nil {
 			// Who is still sending would not see the answer.

@@ -196,9 +196,21 @@ func (s *Server) move(act func(Mover, MoveRequest) (Move, error)) http.HandlerFu
 		}
 		m.Replica = s.opts.Replica
 		if !m.DryRun {
-			s.log.Warn("What is served was changed by hand", "by", request.By, "from", m.From, "to", m.To, "pinned", m.Pinned)
+			s.logMove(m, request.By)
 		}
 		s.json(w, http.StatusOK, m)
+	}
+}
+
+// logMove tells of a change by hand. A pin, or its end, need not change what is served.
+func (s *Server) logMove(m Move, by string) {
+	switch {
+	case m.From != m.To:
+		s.log.Warn("What is served was changed by hand", "by", by, "from", m.From, "to", m.To, "pinned", m.Pinned)
+	case m.Pinned:
+		s.log.Warn("What is served is held by hand", "by", by, "view", m.To)
+	default:
+		s.log.Warn("What is served is not held any more, by hand", "by", by, "view", m.To)
 	}
 }
 

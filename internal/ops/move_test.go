@@ -53,6 +53,7 @@ func TestRollbackPinUnpin(t *testing.T) {
 	var refused *RefusedError
 	require.ErrorAs(t, err, &refused)
 	assert.Equal(t, 404, refused.Status, "there is nothing before the first")
+	assert.Regexp(t, `^a view before v-\w+ that can be served: not held$`, refused.Detail)
 
 	_, err = client.Pin(t.Context(), MoveRequest{})
 	require.ErrorAs(t, err, &refused, "it is held already")
@@ -69,6 +70,12 @@ func TestRollbackPinUnpin(t *testing.T) {
 	assert.Empty(t, m.Changed)
 	require.NotNil(t, r.store.Pinned())
 	assert.Contains(t, r.store.Pinned().Reason, "the control socket")
+	held := `msg="What is served is held by hand" by="the control socket" view=` + third
+	assert.Contains(t, r.log.String(), held, "it has not changed")
+	assert.NotContains(t, r.log.String(), "from="+third+" to="+third)
+	_, err = client.Unpin(t.Context(), MoveRequest{})
+	require.NoError(t, err)
+	assert.Contains(t, r.log.String(), "What is served is not held any more")
 }
 
 func TestPinToWhatIsServedByItsTag(t *testing.T) {

@@ -50,8 +50,9 @@ type Options struct {
 	Import func(ctx context.Context, body io.Reader, r ImportRequest) (importer.Result, error)
 
 	// TakeBack undoes the forgetting of what is held and nobody polls, as imports; nil:
-	// nothing is ever taken back. The rest, its source's own forced sync takes back.
-	TakeBack func() ([]store.Release, error)
+	// nothing is ever taken back. The rest, its source's own forced sync takes back. By is
+	// who asked for it.
+	TakeBack func(by string) ([]store.Release, error)
 
 	Gatherer   prometheus.Gatherer   // what /metrics shows; nil: nothing
 	Registerer prometheus.Registerer // nil: no metrics of its own
@@ -78,7 +79,7 @@ func (o *Options) complete() {
 		o.Notices = func() []Notice { return nil }
 	}
 	if o.TakeBack == nil {
-		o.TakeBack = func() ([]store.Release, error) { return nil, nil }
+		o.TakeBack = func(string) ([]store.Release, error) { return nil, nil }
 	}
 	if o.Replica == "" {
 		o.Replica = Replica()

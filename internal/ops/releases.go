@@ -39,6 +39,8 @@ type Release struct {
 
 	store.Coverage           // in the served view
 	Damaged        int       `json:"damaged"`           // files known to be damaged on disk
+	Lost           bool      `json:"lost"`              // its tree is: nothing of it can be served
+	Forgotten      bool      `json:"forgotten"`         // taken out by hand
 	OutOfUse       time.Time `json:"outOfUse,omitzero"` // since when retention may remove it
 
 	Refused *Refused `json:"refused,omitempty"`
@@ -62,8 +64,10 @@ func ReleasesOf(p *store.Snapshot) []Release {
 		switch {
 		case slices.ContainsFunc(served, r.same):
 		case r.Followed:
+			r.Damaged, r.Lost = p.Condition(r.Layer)
 			followed = append(followed, r)
 		default:
+			r.Damaged, r.Lost = p.Condition(r.Layer)
 			rest = append(rest, r)
 		}
 	}
@@ -99,6 +103,7 @@ func releaseOf(p *store.Snapshot, r *store.Release) Release {
 		Source: r.Source, Tag: r.Tag, Digest: r.Manifest, Layer: r.Layer, Held: true,
 		Archive: r.Archive, ArchiveBytes: r.Size, Created: r.Created, Fetched: r.Fetched,
 		Files: r.Files, Bytes: r.Bytes, Skipped: r.Skipped, IndexVersion: r.IndexVersion, OutOfUse: r.Demoted,
+		Forgotten: slices.Contains(p.Forgotten, r.Manifest),
 	}
 	for _, c := range p.Following[r.Source] {
 		if c.Tag == r.Tag && c.Manifest == r.Manifest {

@@ -151,6 +151,7 @@ type source struct {
 	outcome  poller.Outcome
 	forced   bool
 	mended   bool
+	by       string // who asked last
 	syncs    int
 	triggers int
 	hangs    bool // Sync waits for its context's end
@@ -183,6 +184,7 @@ func (s *source) Sync(ctx context.Context, ask poller.Ask) (poller.Outcome, erro
 	s.syncs++
 	s.forced = s.forced || ask.Force
 	s.mended = s.mended || ask.Mend
+	s.by = ask.By
 	hangs, outcome := s.hangs, s.outcome
 	s.mu.Unlock()
 	if hangs {

@@ -32,7 +32,7 @@ func (s *Server) postSync(w http.ResponseWriter, r *http.Request) {
 	}
 	var back []store.Release
 	if force {
-		if back, err = s.opts.TakeBack(); err != nil {
+		if back, err = s.opts.TakeBack(caller(r)); err != nil {
 			s.refuse(w, err)
 			return
 		}
@@ -45,21 +45,17 @@ func (s *Server) postSync(w http.ResponseWriter, r *http.Request) {
 	for _, r := range back {
 		s.log.Info("What was forgotten is taken back", "tag", r.Tag, "source", r.Source, "manifest", r.Manifest)
 	}
+	ask := poller.Ask{Force: force, By: caller(r)}
 	if wait {
-		lasting(func(w http.ResponseWriter, r *http.Request) { s.syncAndTell(w, r, force) })(w, r)
+		lasting(func(w http.ResponseWriter, r *http.Request) { s.syncAndTell(w, r, ask) })(w, r)
 		return
 	}
-	if force {
-		// A forced sync is one that somebody waits for.
-		go s.syncAll(s.ctx, poller.Ask{Force: true})
-	} else {
-		s.triggerAll()
-	}
+	go s.syncAll(s.ctx, ask) // a mere trigger would not say who asked
 	s.json(w, http.StatusAccepted, SyncResult{Replica: s.opts.Replica, Outcomes: map[string]poller.Outcome{}})
 }
 
-func (s *Server) syncAndTell(w http.ResponseWriter, r *http.Request, force bool) {
-	outcomes, err := s.syncAll(r.Context(), poller.Ask{Force: force})
+func (s *Server) syncAndTell(w http.ResponseWriter, r *http.Request, ask poller.Ask) {
+	outcomes, err := s.syncAll(r.Context(), ask)
 	if err != nil {
 		s.problem(w, http.StatusServiceUnavailable, "what the sync came to is not known: %v", err)
 		return

@@ -36,8 +36,8 @@ func TestSync(t *testing.T) {
 		triggers, syncs int
 		forced          bool
 	}{
-		{"", 202, 1, 0, false},
-		{"?wait=false&force=false", 202, 1, 0, false},
+		{"", 202, 0, 1, false},
+		{"?wait=false&force=false", 202, 0, 1, false},
 		{"?wait", 200, 0, 1, false},
 		{"?wait=true", 200, 0, 1, false},
 		{"?wait=1&force=1", 200, 0, 1, true},
@@ -62,6 +62,7 @@ func TestSync(t *testing.T) {
 			require.NoError(t, json.Unmarshal(w.Body.Bytes(), &result))
 			assert.Equal(t, "specman-0", result.Replica)
 			assert.Contains(t, r.log.String(), "A sync was asked for")
+			assert.Contains(t, r.source.by, " with the token", "who asked is known to whom the history is told by")
 			if c.status == 202 {
 				assert.Empty(t, result.Outcomes)
 				return

@@ -3,6 +3,7 @@ package ops
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -19,6 +20,7 @@ type Keeper interface {
 	Verify(context.Context, store.VerifyOptions) (store.VerifyReport, error)
 	Repair(ctx context.Context, layer digest.Digest) error
 	GC(dryRun bool) (store.Garbage, error)
+	Note(kind, source, message string) error
 }
 
 // Forgotten is what forget took out. Its JSON is public: docs/api.md.
@@ -68,9 +70,16 @@ type GCResult struct {
 	store.Garbage
 }
 
-// CollectGarbage removes what retention no longer holds, or only lists it.
-func CollectGarbage(s Keeper, dryRun bool) (GCResult, error) {
+// CollectGarbage removes what retention no longer holds, or only lists it. By is who
+// asked for it: the history tells it where anything was removed.
+func CollectGarbage(s Keeper, dryRun bool, by string) (GCResult, error) {
 	garbage, err := s.GC(dryRun)
+	if !dryRun && len(garbage.Releases)+len(garbage.Trees) > 0 {
+		message := fmt.Sprintf("gc, by %s: removed releases: %d, trees: %d", by, len(garbage.Releases), len(garbage.Trees))
+		if noteErr := s.Note("gc", "", message); noteErr != nil {
+			err = errors.Join(err, fmt.Errorf("note in the history who asked for gc: %w", noteErr))
+		}
+	}
 	garbage.Releases, garbage.Trees = list(garbage.Releases), list(garbage.Trees)
 	return GCResult{Replica: Replica(), DryRun: dryRun, Garbage: garbage}, err
 }
@@ -183,7 +192,7 @@ func (s *Server) postGC(w http.ResponseWriter, r *http.Request) {
 		s.problem(w, http.StatusBadRequest, "%v", err)
 		return
 	}
-	result, err := CollectGarbage(s.opts.Store, dryRun)
+	result, err := CollectGarbage(s.opts.Store, dryRun, caller(r))
 	if err != nil {
 		s.problem(w, http.StatusInternalServerError, "%v", err)
 		return

@@ -2,11 +2,15 @@ package store
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 
 	"github.com/opencontainers/go-digest"
 )
+
+// errForgotten is wrapped where there is nothing left to forget.
+var errForgotten = errors.New("it is forgotten already")
 
 // Forget takes a release out of what its source contributes, and has its
 // digest neither followed nor fetched until Unforget. The last release that is
@@ -26,9 +30,17 @@ func (s *Store) Forget(version, by string) (Release, error) {
 			return Release{}, fmt.Errorf("forget %s: %w: %s of source %s, %s of source %s", version, ErrAmbiguous, r.Manifest, r.Source, k.Manifest, k.Source)
 		}
 	}
+	follows := func(c Contribution) bool { return c.Manifest == r.Manifest }
+	followed := false
+	for _, contributes := range st.Following {
+		followed = followed || slices.ContainsFunc(contributes, follows)
+	}
+	if !followed && slices.Contains(st.Forgotten, r.Manifest) {
+		return Release{}, fmt.Errorf("forget %s (%s): %w; `specman sync --force` takes it back", r.Tag, r.Manifest, errForgotten)
+	}
 	next := st.clone()
 	for source, contributes := range next.Following {
-		next.Following[source] = slices.DeleteFunc(slices.Clone(contributes), func(c Contribution) bool { return c.Manifest == r.Manifest })
+		next.Following[source] = slices.DeleteFunc(slices.Clone(contributes), follows)
 	}
 	if len(s.desired(next)) == 0 && next.Pin == nil {
 		return Release{}, fmt.Errorf("forget %s (%s): it is all that is served; push another release first", r.Tag, r.Manifest)
@@ -92,8 +104,9 @@ func actor(by string) string {
 // UnforgetAll undoes Forget for all that is held of a source: a vanished release is
 // contributed again where its source has brought nothing else under the tag, below
 // the others until the source's next Follow; an import, by who follows imports next.
-// It serves nothing, and returns what it took back.
-func (s *Store) UnforgetAll(source string) ([]Release, error) {
+// It serves nothing, and returns what it took back. By is who asked for it, for the
+// history.
+func (s *Store) UnforgetAll(source, by string) ([]Release, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	next := s.state.Load().clone()
@@ -112,7 +125,7 @@ func (s *Store) UnforgetAll(source string) ([]Release, error) {
 	}
 	for _, r := range back {
 		next.Forgotten = slices.DeleteFunc(next.Forgotten, func(d digest.Digest) bool { return d == r.Manifest })
-		next.event(wall(), "forget", r.Source, "took back %s (%s)", r.Tag, r.Manifest)
+		next.event(wall(), "forget", r.Source, "took back %s (%s)%s", r.Tag, r.Manifest, actor(by))
 		has := slices.ContainsFunc(next.Following[r.Source], func(c Contribution) bool { return c.Tag == r.Tag })
 		if r.Source != ImportSource && !has {
 			next.Following[r.Source] = append(slices.Clone(next.Following[r.Source]), Contribution{Tag: r.Tag, Manifest: r.Manifest, Reason: "taken back"})

@@ -61,6 +61,8 @@ func (w *world) forget() string {
 	case err == nil:
 	case named == nil:
 		require.ErrorIs(w.t, err, ErrNotHeld)
+	case slices.Contains(st.Forgotten, named.Manifest):
+		require.True(w.t, errors.Is(err, errForgotten) || errors.Is(err, ErrAmbiguous), err)
 	case st.Pin != nil || slices.ContainsFunc(w.s.desired(st), func(k ReleaseKey) bool { return k.Manifest != named.Manifest }):
 		require.ErrorIs(w.t, err, ErrAmbiguous)
 	}

@@ -30,7 +30,7 @@ type followed struct {
 func (w *world) sync(source string, force bool) {
 	w.s.UnclaimAll(source)
 	if force {
-		_, err := w.s.UnforgetAll(source)
+		_, err := w.s.UnforgetAll(source, "")
 		require.NoError(w.t, err)
 	}
 	p := &pass{world: w, source: source, force: force}

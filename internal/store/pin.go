@@ -88,7 +88,7 @@ func (s *Store) before(st *state) (ViewRecord, error) {
 			return h, nil
 		}
 	}
-	return ViewRecord{}, fmt.Errorf("a view before %s: none is held that can be served: %w", st.View.ID, ErrNotHeld)
+	return ViewRecord{}, fmt.Errorf("a view before %s that can be served: %w", st.View.ID, ErrNotHeld)
 }
 
 // holds says whether all releases of a view are held, with a tree each.

@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/opencontainers/go-digest"
 )
 
 // Snapshot is what a store holds and serves, all of one moment. It shares its
@@ -27,7 +29,8 @@ type Snapshot struct {
 	History   []ViewRecord // newest first, the served one included
 	Pin       *Pin         // nil: nothing is pinned
 	Refused   []Refusal
-	Events    []Event // oldest first
+	Forgotten []digest.Digest // manifests that were taken out by hand
+	Events    []Event         // oldest first
 	// Damage says why the state on disk could not be read, now or by the start of the
 	// service, where that is so and the one before it, or an empty one, was taken in its
 	// place.
@@ -62,7 +65,7 @@ func (s *Store) Snapshot() *Snapshot {
 	p := &Snapshot{
 		Dir: s.dir, View: v, Expected: st.View,
 		Releases: st.Releases, Following: st.Following, History: st.History,
-		Pin: st.Pin, Refused: st.Refused, Events: st.Events, Damage: s.stateLost,
+		Pin: st.Pin, Refused: st.Refused, Forgotten: st.Forgotten, Events: st.Events, Damage: s.stateLost,
 		store: s,
 	}
 	if v != nil {

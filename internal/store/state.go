@@ -99,7 +99,7 @@ type Refusal struct {
 // Event is something that an operator may want to look up later.
 type Event struct {
 	At      time.Time `json:"time"`
-	Kind    string    `json:"kind"` // release, swap, failure, refused, rollback, pin, unpin, forget, removed, damage, repair
+	Kind    string    `json:"kind"` // release, swap, failure, refused, rollback, pin, unpin, forget, removed, damage, repair, sync, import, gc
 	Source  string    `json:"source,omitempty"`
 	Message string    `json:"message"`
 	// Count is how many times this happened with nothing but its like between,

@@ -34,14 +34,12 @@ func (r *Rules) cannotStart(err error) error {
 // command has the site's own program judge the tree. One that cannot be started has
 // judged nothing: then the error is no refusal.
 func (r *Rules) command(ctx context.Context, folder string) error {
-	if len(r.Command) == 0 {
-		return nil
-	}
 	bounded, cancel := context.WithTimeout(ctx, r.Timeout)
 	defer cancel()
 	args := append(r.Command[1:len(r.Command):len(r.Command)], folder)
 	cmd := exec.CommandContext(bounded, r.Command[0], args...)
-	// What the program has started ends with it, in time or not.
+	// What the program has started ends with it, in time or not, but for what has made a
+	// session of its own.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	end := func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.Cancel = end

@@ -5,6 +5,7 @@ package gate
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"time"
 
@@ -26,12 +27,19 @@ type Rules struct {
 	Timeout time.Duration
 }
 
+// Any says whether there is any rule.
+func (r *Rules) Any() bool {
+	return r.MaxVanishedPercent > 0 || len(r.RequirePaths) > 0 || len(r.Command) > 0
+}
+
 // Tree is what is judged: it is staged and sealed, or held under another name.
 type Tree interface {
 	// Has says whether a path would be served.
 	Has(name string) bool
 	// IsFile says whether it would, and is a file.
 	IsFile(name string) bool
+	// Sum is the published sha256 of a file.
+	Sum(name string) (sum [sha256.Size]byte, ok bool)
 	// Folder is the path of the files.
 	Folder() string
 }
@@ -55,7 +63,10 @@ func (r *Rules) Judge(ctx context.Context, st *store.Store, c Candidate) error {
 	if err := r.vanished(st, c); err != nil {
 		return &RefusedError{err}
 	}
-	return r.command(ctx, c.Tree.Folder())
+	if len(r.Command) == 0 {
+		return nil
+	}
+	return guarded(st, c.Tree, func() error { return r.command(ctx, c.Tree.Folder()) })
 }
 
 func (r *Rules) vanished(st *store.Store, c Candidate) error {

@@ -35,6 +35,7 @@ type Options struct {
 	Limits  archive.Limits // of each archive, and of a layout as a whole
 	Gate    gate.Rules     // what each release must pass beside being whole
 	Force   bool           // lets pass what only the gate refuses
+	By      string         // who asked for it, for the history
 	Logger  *slog.Logger   // nil: none
 }
 
@@ -195,6 +196,7 @@ func (i *run) discard() {
 // publish makes all that is staged held releases, or nothing of it.
 func (i *run) publish() error {
 	var releases []store.Release
+	var news []string
 	for _, s := range i.staged {
 		i.Logger.Info("Persisting "+s.Tag, "source", store.ImportSource)
 		if !i.store.HasTree(s.Layer) {
@@ -203,6 +205,9 @@ func (i *run) publish() error {
 			}
 		}
 		releases = append(releases, s.Release)
+		if _, held := i.store.Release(s.Key()); !held || i.Force || i.store.Forgotten(s.Manifest) {
+			news = append(news, fmt.Sprintf("%s (%s)", s.Tag, s.Manifest))
+		}
 		i.imported = append(i.imported, Imported{Release: s.Release, SkippedNames: s.tree.Skipped})
 	}
 	if err := i.store.Add(releases...); err != nil {
@@ -217,7 +222,24 @@ func (i *run) publish() error {
 			return fmt.Errorf("import %s: %w", r.Tag, err)
 		}
 	}
+	i.note(news)
 	return nil
+}
+
+// note puts into the history who imported what was not held, or was to pass a gate
+// unasked. An init container imports the same at each start.
+func (i *run) note(news []string) {
+	if len(news) == 0 || i.By == "" {
+		return
+	}
+	what := "imported"
+	if i.Force {
+		what = "forced import of"
+	}
+	message := fmt.Sprintf("%s %s, by %s", what, strings.Join(news, ", "), i.By)
+	if err := i.store.Note("import", store.ImportSource, message); err != nil {
+		i.Logger.Warn("Who asked for the import cannot be noted in the history", "by", i.By, "error", err)
+	}
 }
 
 // contribute makes all that is imported, now and before, part of what is followed.
@@ -238,10 +260,11 @@ func (i *run) contribute() (Result, error) {
 }
 
 // TakeBack undoes `specman forget` for what is held of imports, and of sources that
-// nothing polls, and contributes it again. It returns what it took back.
-func TakeBack(st *store.Store, unpolled ...string) (all []store.Release, err error) {
+// nothing polls, and contributes it again. It returns what it took back. By is who asked
+// for it, for the history.
+func TakeBack(st *store.Store, by string, unpolled ...string) (all []store.Release, err error) {
 	for _, source := range append([]string{store.ImportSource}, unpolled...) {
-		back, err := st.UnforgetAll(source)
+		back, err := st.UnforgetAll(source, by)
 		if err != nil {
 			return nil, fmt.Errorf("take back what was forgotten: %w", err)
 		}

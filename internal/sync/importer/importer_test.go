@@ -360,7 +360,7 @@ func TestTakeBack(t *testing.T) {
 	inRegistry(t, st, "0.9.0")
 	all := map[string]string{"a": "registry", "b": "2"}
 	require.Equal(t, all, served(t, st))
-	back, err := TakeBack(st)
+	back, err := TakeBack(st, "")
 	require.NoError(t, err)
 	assert.Empty(t, back, "nothing was forgotten")
 
@@ -369,12 +369,12 @@ func TestTakeBack(t *testing.T) {
 		require.NoError(t, err)
 	}
 	require.Equal(t, map[string]string{"a": "1"}, served(t, st))
-	back, err = TakeBack(st)
+	back, err = TakeBack(st, "")
 	require.NoError(t, err)
 	assert.Len(t, back, 1)
 	assert.Equal(t, map[string]string{"a": "1", "b": "2"}, served(t, st))
 	assert.Empty(t, st.Following("default"), "what a source has brought is for its own sync to take back")
-	back, err = TakeBack(st, "default")
+	back, err = TakeBack(st, "", "default")
 	require.NoError(t, err)
 	assert.Len(t, back, 1)
 	assert.Equal(t, all, served(t, st), "unless nothing polls it")

@@ -1,6 +1,7 @@
 package poller
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,14 +17,15 @@ import (
 	"github.com/specman/specman/internal/sync/unpack"
 )
 
-// fetch gets the releases whose manifests were fetched, top of the view first. It
-// reports whether there is sense in asking for more.
+// fetch gets the releases whose manifests were fetched, and has those judged that are held
+// and to be judged, top of the view first. It reports whether there is sense in asking for
+// more.
 func (s *pass) fetch(ctx context.Context) (goOn bool) {
 	order := s.inTurn(StageDownload, s.topFirst())
 	goOn = true
 	s.claim(order)
 	for _, f := range order {
-		if s.settled(f) {
+		if f.moving == nil && s.settled(f) {
 			continue // another tag of the same manifest was refused meanwhile
 		}
 		goOn = s.fetchOne(ctx, f)
@@ -42,6 +44,9 @@ func (s *pass) fetch(ctx context.Context) (goOn bool) {
 // whatever GC removes meanwhile: after the state was lost no release names them.
 func (s *pass) claim(order []*follow) {
 	for _, f := range order {
+		if f.manifest == nil {
+			continue // it is held, and claimed
+		}
 		if layer, err := oci.ChooseLayer(f.manifest, s.Archive, f.ByPattern && !f.Named); err == nil {
 			s.Store.ClaimTree(store.Release{Source: s.Name, Tag: f.Reference, Manifest: f.manifest.Digest, Layer: layer.Digest})
 		}
@@ -66,9 +71,13 @@ func (s *pass) fetchOne(ctx context.Context, f *follow) (goOn bool) {
 func (s *pass) add(follows []*follow) (goOn bool) {
 	var releases []store.Release
 	for _, f := range follows {
-		releases = append(releases, *f.waiting)
+		if f.moving == nil { // or else it is held
+			releases = append(releases, *f.waiting)
+		}
 	}
-	if err := s.Store.Add(releases...); err != nil {
+	if len(releases) == 0 {
+		// There is nothing to add: all of it is held.
+	} else if err := s.Store.Add(releases...); err != nil {
 		goOn = true
 		for _, f := range follows {
 			goOn = s.giveUp(f, fail(StagePublish, f.Reference, f.registry.String(), err)) && goOn
@@ -76,8 +85,12 @@ func (s *pass) add(follows []*follow) (goOn bool) {
 		return goOn
 	}
 	for _, f := range follows {
-		f.release, f.waiting = f.waiting, nil
-		s.got = append(s.got, f.Reference)
+		if f.moving == nil {
+			s.got = append(s.got, f.Reference)
+		} else {
+			s.overrule(f, f.waiting)
+		}
+		f.release, f.waiting, f.moving = f.waiting, nil, nil
 	}
 	if s.Store.Served() == nil {
 		s.contribute() // somebody is waiting for the first tree
@@ -87,10 +100,10 @@ func (s *pass) add(follows []*follow) (goOn bool) {
 
 // giveUp notes why a release that was to be got does not contribute.
 func (s *pass) giveUp(f *follow, why *Failure) (goOn bool) {
-	if f.waiting != nil {
-		s.Store.Unclaim(f.waiting.Key())
+	if r := cmp.Or(f.waiting, f.moving); r != nil {
+		s.Store.Unclaim(r.Key())
 	}
-	f.failure, f.waiting = why, nil
+	f.failure, f.waiting, f.moving = why, nil, nil
 	if why.refused {
 		s.refuse(f, why)
 	}
@@ -102,7 +115,7 @@ func (s *pass) giveUp(f *follow, why *Failure) (goOn bool) {
 func (s *pass) topFirst() (order []*follow) {
 	for _, r := range s.rank(func(f *follow) *selector.Candidate {
 		if f.manifest == nil {
-			return nil
+			return facts(f.moving)
 		}
 		return &selector.Candidate{Manifest: f.registry.String(), Created: f.manifest.Created}
 	}) {
@@ -114,6 +127,13 @@ func (s *pass) topFirst() (order []*follow) {
 // get makes a release of a manifest: its tree is in the store when get returns.
 // The error is a *Failure.
 func (s *pass) get(ctx context.Context, f *follow) (store.Release, error) {
+	if f.moving != nil {
+		r := *f.moving
+		if failure := s.takeHeld(ctx, f, &r); failure != nil {
+			return store.Release{}, failure
+		}
+		return r, nil
+	}
 	m := f.manifest
 	if s.Verify != nil {
 		if err := s.Verify.Verify(ctx, m); err != nil {

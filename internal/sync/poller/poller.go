@@ -55,9 +55,13 @@ type Poller struct {
 type Ask struct {
 	Force bool // remembered refusals and the gate do not hold
 	Mend  bool // what is damaged, held and not followed is asked for whenever that was last in vain
+	// By is who asked for it by hand, for the history; empty: nobody did.
+	By string
 }
 
-func (a Ask) and(b Ask) Ask { return Ask{Force: a.Force || b.Force, Mend: a.Mend || b.Mend} }
+func (a Ask) and(b Ask) Ask {
+	return Ask{Force: a.Force || b.Force, Mend: a.Mend || b.Mend, By: askers(a.By, b.By)}
+}
 
 // request is somebody who wants a sync now, and may wait for its outcome.
 type request struct {

@@ -25,6 +25,7 @@ type pass struct {
 	leftOut  []string
 	failures []*Failure
 	got      []string
+	back     []store.Release // taken back: they were forgotten
 	swapped  bool
 	broken   int // requests in a row that brought no answer
 	required *gate.Required
@@ -46,6 +47,7 @@ type follow struct {
 	asked      bool           // in this sync
 	release    *store.Release // what it contributes, nil for nothing yet
 	lost       *store.Release // what it contributed and cannot be read
+	moving     *store.Release // held, and to be judged: the tag contributes another one
 	waiting    *store.Release // got, and to contribute if others bring what the view would lack with it
 	manifest   *oci.Manifest  // fetched, to be had
 	vanished   bool           // gone from the registry
@@ -54,6 +56,7 @@ type follow struct {
 	passedOver bool           // no archive; a pattern matched it by chance
 	standsIn   bool           // not selected any more, but what takes its place is not had
 	refusal    *store.Refusal // of the registry's digest
+	overruled  *store.Refusal // the one that a forced sync does not heed
 	failure    *Failure       // of this sync
 	rank       string         // why it lies where it lies
 }
@@ -70,8 +73,12 @@ func (p *Poller) Once(ctx context.Context, ask Ask) Outcome {
 
 	s := &pass{Poller: p, ask: ask, required: p.Gate.Required(p.Store), others: p.Store.DesiredWith(p.Name, nil)}
 	s.run(ctx)
+	s.noteByHand()
 
-	o := Outcome{Started: started.UTC(), Ended: time.Now().UTC(), Got: s.got, Swapped: s.swapped, Failures: s.failures, Result: Noop}
+	o := Outcome{
+		Started: started.UTC(), Ended: time.Now().UTC(), Swapped: s.swapped, Result: Noop,
+		Got: append([]string{}, s.got...), Failures: append([]*Failure{}, s.failures...), // lists are never null
+	}
 	switch {
 	case len(s.failures) > 0, ctx.Err() != nil: // what was cut off has not succeeded
 		o.Result = Failed
@@ -135,7 +142,8 @@ func (s *pass) servePinned() {
 
 // takeBack undoes the forgetting of what is still held, the registry's or not.
 func (s *pass) takeBack() {
-	back, err := s.Store.UnforgetAll(s.Name)
+	back, err := s.Store.UnforgetAll(s.Name, s.ask.By)
+	s.back = back
 	if err != nil {
 		s.failed(fail(StagePublish, "", "", fmt.Errorf("take back what was forgotten: %w", err)))
 	}
@@ -279,10 +287,11 @@ func (s *pass) settled(f *follow) bool {
 		}
 	}
 	if r, ok := s.Store.Claim(store.ReleaseKey{Source: s.Name, Tag: f.Reference, Manifest: f.registry}); ok {
-		f.release = &r
+		s.takeOrJudge(f, &r)
 		return true
 	}
 	if s.ask.Force {
+		f.overruled = s.refusalOf(f)
 		return false
 	}
 	return s.recall(f)

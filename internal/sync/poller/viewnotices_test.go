@@ -86,7 +86,7 @@ func TestNoticesAreOfTheViewThatIsServed(t *testing.T) {
 	require.Len(t, r.notices(), 1)
 	assert.Contains(t, r.notices()[0], "was taken out by `specman forget`")
 
-	_, err = r.store.UnforgetAll(r.poller.Name)
+	_, err = r.store.UnforgetAll(r.poller.Name, "")
 	require.NoError(t, err)
 	_, err = r.store.Follow(r.poller.Name, []store.Contribution{{Tag: "1.0.0", Manifest: one}})
 	require.NoError(t, err)
