@@ -138,7 +138,7 @@ func gateKeys() []Key {
 		{Name: "gate.requirePaths", Kind: List, check: checkRequiredPath,
 			Help: "Paths that the resulting view must hold, as /roar/nickfury/versions.yaml. A release without which one would be missing is refused."},
 		{Name: "gate.command", Kind: List,
-			Help: "Program and arguments to run before a release is served; no shell is involved. The path of the release's files, in which it must not write, is its last argument; exit 0 lets the release pass. What it has started ends with it; while it cannot be started, no new release is served."},
+			Help: "Program and arguments to run before a release is served; no shell is involved. The path of the release's files, in which it must not write, is its last argument; exit 0 lets the release pass. What it has started ends with it, but for what has made a session of its own; while it cannot be started, no new release is served."},
 		{Name: "gate.timeout", Kind: Duration, Default: "1m", Min: int64(time.Millisecond),
 			Help: "Longest run of gate.command. A command that takes longer is ended, and has refused the release."},
 	}
