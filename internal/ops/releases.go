@@ -61,13 +61,12 @@ func ReleasesOf(p *store.Snapshot) []Release {
 	var followed, rest []Release
 	for n := range p.Releases {
 		r := releaseOf(p, &p.Releases[n])
-		switch {
-		case slices.ContainsFunc(served, r.same):
-		case r.Followed:
-			r.Damaged, r.Lost = p.Condition(r.Layer)
+		if slices.ContainsFunc(served, r.same) {
+			continue
+		}
+		if r.Damaged, r.Lost = p.Condition(r.Layer); r.Followed {
 			followed = append(followed, r)
-		default:
-			r.Damaged, r.Lost = p.Condition(r.Layer)
+		} else {
 			rest = append(rest, r)
 		}
 	}

@@ -68,30 +68,14 @@ func (s *Store) replaceGone() {
 // wholeView are the releases of the view that stands in for the one that should be served,
 // none of their trees damaged; nil where there are none.
 func (s *Store) wholeView(st *state) []ReleaseKey {
-	whole := func(keys []ReleaseKey) []ReleaseKey {
-		return slices.DeleteFunc(slices.Clone(keys), func(k ReleaseKey) bool {
+	for _, c := range s.standIns(st) {
+		whole := slices.DeleteFunc(slices.Clone(c.Releases), func(k ReleaseKey) bool {
 			r := st.release(k)
 			return r == nil || !s.HasTree(r.Layer) || s.isGone(r.Layer)
 		})
-	}
-	firstOf := func(views []ViewRecord) []ReleaseKey {
-		for _, h := range views {
-			if keys := whole(h.Releases); len(keys) == len(h.Releases) {
-				return keys
-			}
+		if !c.forgotten && len(whole) > 0 && (c.part || len(whole) == len(c.Releases)) {
+			return whole
 		}
-		return nil
 	}
-	views, newer, _ := st.standIns()
-	keys := firstOf(views)
-	if len(keys) == 0 && st.Pin != nil {
-		keys = whole(st.View.Releases)
-	}
-	if len(keys) == 0 {
-		keys = firstOf(newer)
-	}
-	if len(keys) == 0 {
-		keys = whole(s.desired(st))
-	}
-	return keys
+	return nil
 }

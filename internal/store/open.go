@@ -174,30 +174,32 @@ func (s *Store) loadView(st *state) {
 	if (st.Pin != nil || !st.spoilt(st.View.Releases)) && s.loadWhole(st, *st.View) {
 		return
 	}
-	history, newer, spoilt := st.standIns()
-	if s.loadFirst(st, history) || s.loadStandIn(s.standInKeys(st)) {
-		return
-	}
-	if s.loadFirst(st, newer) || s.loadStandIn(s.readable(st, s.desired(st))) || s.loadFirst(st, spoilt) {
-		s.log.Error("what is served now was not to be served: a newer view than the one that is held, or one of which a release was forgotten; nothing else is whole")
+	for _, c := range s.standIns(st) {
+		if !s.loadCandidate(st, c) {
+			continue
+		}
+		if c.newer || c.forgotten {
+			s.log.Error("what is served now was not to be served: a newer view than the one that is held, or one of which a release was forgotten; nothing else is whole")
+		}
 		return
 	}
 	s.log.Error("no held view is whole; the next sync must bring one")
 }
 
-// loadFirst makes the first whole one of some views the current one.
-func (s *Store) loadFirst(st *state, views []ViewRecord) bool {
-	for _, h := range views {
-		if s.loadWhole(st, h) {
-			s.log.Warn("serving another view until the damage is repaired", "view", h.ID)
-			return true
-		}
+// loadCandidate makes a view that may stand in the current one.
+func (s *Store) loadCandidate(st *state, c candidate) bool {
+	if c.part {
+		return s.loadPart(s.readable(st, c.Releases))
 	}
-	return false
+	if !s.loadWhole(st, c.ViewRecord) {
+		return false
+	}
+	s.log.Warn("serving another view until the damage is repaired", "view", c.ID)
+	return true
 }
 
-// loadStandIn makes a view of some releases the current one.
-func (s *Store) loadStandIn(keys []ReleaseKey) bool {
+// loadPart makes a view of some releases the current one.
+func (s *Store) loadPart(keys []ReleaseKey) bool {
 	v, _ := s.standIn(keys, nil)
 	if v == nil {
 		return false

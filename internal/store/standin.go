@@ -5,30 +5,44 @@ import "slices"
 // While a tree of the view that should be served is lost, another view stands in for it,
 // and the state goes on naming the one that is lost.
 
-// standIns are the views of the history that may stand in for the one that should be
-// served, newest first. Where that is pinned, what is newer was not to be served, and is
-// only where no older one is whole and nothing of the pinned one can be read. What somebody
-// has forgotten comes last.
-func (s *state) standIns() (views, newer, spoilt []ViewRecord) {
+// candidate is a view that may stand in for the one that should be served.
+type candidate struct {
+	ViewRecord
+	part      bool // what can be had of it will do, too
+	newer     bool // it is newer than the pinned view, and was not to be served
+	forgotten bool // a release of it is
+}
+
+// standIns are the views that may stand in for the one that should be served, best first:
+// those of the history, the newest first, then what can be had of what is followed. Where a
+// view is pinned what is newer was not to be served, and comes after what is older and what
+// can be had of the pinned one. What somebody has forgotten comes last.
+func (s *Store) standIns(st *state) (all []candidate) {
 	known := map[string]bool{}
-	if s.Pin != nil || !s.spoilt(s.View.Releases) {
-		known[s.View.ID] = true
+	if st.Pin != nil || !st.spoilt(st.View.Releases) {
+		known[st.View.ID] = true
 	}
-	for _, h := range s.History {
+	var newer, forgotten []candidate
+	for _, h := range st.History {
 		if known[h.ID] || h.Alone { // somebody's trial
 			continue
 		}
 		known[h.ID] = true
 		switch {
-		case s.spoilt(h.Releases):
-			spoilt = append(spoilt, h)
-		case s.Pin != nil && h.Number > s.View.Number:
-			newer = append(newer, h)
+		case st.spoilt(h.Releases):
+			forgotten = append(forgotten, candidate{ViewRecord: h, forgotten: true})
+		case st.Pin != nil && h.Number > st.View.Number:
+			newer = append(newer, candidate{ViewRecord: h, newer: true})
 		default:
-			views = append(views, h)
+			all = append(all, candidate{ViewRecord: h})
 		}
 	}
-	return views, newer, spoilt
+	if st.Pin != nil {
+		all = append(all, candidate{ViewRecord: *st.View, part: true})
+	}
+	all = append(all, newer...)
+	all = append(all, candidate{ViewRecord: ViewRecord{Releases: s.desired(st)}, part: true, newer: st.Pin != nil})
+	return append(all, forgotten...)
 }
 
 // standInKeys are the releases that stand in where no whole view can: what can be read of

@@ -136,12 +136,13 @@ func (s *state) serves(v *View, now time.Time) {
 	}
 	what = "serving " + what
 	for _, e := range slices.Backward(s.Events) {
-		if e.Kind == "swap" && e.Message == what {
+		if e.Kind != "swap" {
+			continue
+		}
+		if e.Message == what {
 			return
 		}
-		if e.Kind == "swap" {
-			break
-		}
+		break
 	}
 	s.event(now, "swap", "", "%s", what)
 }

@@ -280,9 +280,9 @@ func (h *heads) trusted() bool {
 }
 
 func (h *heads) answered(reference string, dgst digest.Digest) {
-	h.trust()
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.trustedUntil = time.Now().Add(headPause)
 	if h.tags == nil {
 		h.tags = make(map[string]*headRecord)
 	}

@@ -75,9 +75,11 @@ func (s *pass) add(follows []*follow) (goOn bool) {
 			releases = append(releases, *f.waiting)
 		}
 	}
-	if len(releases) == 0 {
-		// There is nothing to add: all of it is held.
-	} else if err := s.Store.Add(releases...); err != nil {
+	var err error
+	if len(releases) > 0 {
+		err = s.Store.Add(releases...)
+	}
+	if err != nil {
 		goOn = true
 		for _, f := range follows {
 			goOn = s.giveUp(f, fail(StagePublish, f.Reference, f.registry.String(), err)) && goOn
