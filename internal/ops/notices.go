@@ -28,7 +28,7 @@ func damageNotices(p *store.Snapshot) (notices []Notice) {
 	case p.View == nil:
 		add(repair, "no held view is whole: nothing can be served")
 	case p.View.ID() != p.Expected.ID:
-		add(repair, "view %s is damaged on disk; the newest one that is whole, %s, is in its place", p.Expected.ID, p.View.ID())
+		add(repair, "view %s is damaged on disk; view %s is in its place", p.Expected.ID, p.View.ID())
 	}
 	if p.View != nil {
 		for n, r := range p.View.Releases() {

@@ -16,8 +16,8 @@ import (
 )
 
 // Open takes the store, throws away what a crash left unfinished, and loads the
-// view that was served last; where a tree of it is damaged, the newest view of
-// the history that is whole. It returns an error that wraps ErrLocked or
+// view that was served last; where a tree of it is damaged, what stands in for it
+// (see standIns). It returns an error that wraps ErrLocked or
 // ErrNewer where the store is not this process's to use. The caller must Close.
 func Open(ctx context.Context, opts Options) (*Store, error) {
 	if opts.Logger == nil {

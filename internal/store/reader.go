@@ -21,7 +21,7 @@ type Snapshot struct {
 	// Since is since when View is the served one; zero where that is not known.
 	Since time.Time
 	// Expected is the view that should be served, nil if none ever was. Where it
-	// is not View, its trees are damaged and View is the newest one that is whole.
+	// is not View, its trees are damaged and View stands in for it.
 	Expected *ViewRecord
 
 	Releases  []Release // in no particular order
