@@ -14,7 +14,6 @@ import (
 	"strings"
 	"syscall"
 
-	"oras.land/oras-go/v2/errdef"
 	"oras.land/oras-go/v2/registry/remote/auth"
 	"oras.land/oras-go/v2/registry/remote/errcode"
 )
@@ -174,9 +173,6 @@ func explain(err error, operation, target string) error {
 	var e *Error
 	if !errors.As(err, &e) {
 		e = connectionError(err)
-		if errors.Is(err, errdef.ErrTooManyPages) {
-			e.Kind = Malformed
-		}
 	}
 	filled := *e
 	if filled.Operation == "" { // else it is of the token server

@@ -15,7 +15,8 @@
 //     A new file that is bad is reported, and the old one stays in use.
 //   - Secrets are in no error, log line or String.
 //
-// oras-go logs in, lists tags and uploads. Manifests and blobs are fetched here:
-// registries behind proxies send no length, no digest and no content type, and
-// answer HEAD as they like, all of which oras-go refuses, and it cannot resume.
+// oras-go logs in and uploads. Manifests and blobs are fetched here: registries
+// behind proxies send no length, no digest and no content type, and answer HEAD
+// as they like, all of which oras-go refuses, and it cannot resume. Tags are
+// listed here for what an idle poll costs.
 package oci

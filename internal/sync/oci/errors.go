@@ -104,6 +104,11 @@ func (e *Error) Is(target error) bool {
 	return target == errdef.ErrNotFound && e.Kind == Absent
 }
 
+// malformed makes an error of what is not as the specifications say.
+func malformed(format string, args ...any) *Error {
+	return &Error{Kind: Malformed, Err: fmt.Errorf(format, args...)}
+}
+
 // KindOf is the Kind of an error of this package, empty for any other.
 func KindOf(err error) Kind {
 	var e *Error

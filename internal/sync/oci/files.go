@@ -9,6 +9,8 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
+	"time"
 )
 
 // maxFileBytes bounds what is read of any file that a setting names.
@@ -42,11 +44,20 @@ func (f file) content() ([]byte, error) {
 	return content, nil
 }
 
+// lookPause is how old a look at the files may be for a request. The requests of a
+// poll follow each other within milliseconds, and opening files for each of them cost
+// a twentieth of an idle poll.
+const lookPause = time.Second
+
 // fingerprinter tells by content whether any file changed. It follows the
 // symlinks by which the kubelet swaps a Secret, since it opens by name.
 type fingerprinter struct {
 	salt  [32]byte // keeps a fingerprint that leaks from confirming guesses of a password
 	files []file
+
+	mu     sync.Mutex
+	last   string
+	looked time.Time
 }
 
 func newFingerprinter(files []file) *fingerprinter {
@@ -55,11 +66,29 @@ func newFingerprinter(files []file) *fingerprinter {
 	return f
 }
 
-// now is asked for at each request, and most often there is no file to look at, or
-// one that is not there.
+// recent is what now said last, or says where that was more than lookPause ago.
+func (f *fingerprinter) recent() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.last == "" || time.Since(f.looked) > lookPause {
+		f.look()
+	}
+	return f.last
+}
+
 func (f *fingerprinter) now() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.look()
+	return f.last
+}
+
+// look reads the files. Most often there is none, or one that is not there.
+func (f *fingerprinter) look() {
+	f.looked = time.Now()
 	if len(f.files) == 0 {
-		return "no files"
+		f.last = "no files"
+		return
 	}
 	text := append(make([]byte, 0, 512), f.salt[:]...)
 	for _, file := range f.files {
@@ -73,7 +102,7 @@ func (f *fingerprinter) now() string {
 		text = append(append(text, '\n'), content...)
 	}
 	sum := sha256.Sum256(text)
-	return hex.EncodeToString(sum[:16])
+	f.last = hex.EncodeToString(sum[:16])
 }
 
 // secret is a value that is given as such or in a file.

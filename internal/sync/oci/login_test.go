@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -289,4 +290,25 @@ func TestSecretsChange(t *testing.T) {
 	assert.NotEqual(t, second, r.Fingerprint())
 	_, err = r.Tags(t.Context())
 	require.NoError(t, err, "the old password stays in use")
+}
+
+// Who does not ask for the fingerprint first is served by a changed secret a second later.
+func TestSecretsChangeUnasked(t *testing.T) {
+	t.Setenv("DOCKER_CONFIG", t.TempDir())
+	file := write(t, filepath.Join(t.TempDir(), "password"), "old")
+	synctest.Test(t, func(t *testing.T) {
+		registry := newRegistry()
+		registry.RequireBasic("user", "new")
+		pipe := ocitest.NewPipe(registry)
+		defer pipe.Close()
+		r := open(t, "registry.test", func(c *oci.Config) {
+			c.DialContext, c.Auth.Username, c.Auth.PasswordFile = pipe.Dial, "user", file
+		})
+		_, err := r.Tags(t.Context())
+		assert.Equal(t, oci.Unauthorized, failure(t, err).Kind)
+		write(t, file, "new")
+		time.Sleep(1001 * time.Millisecond)
+		_, err = r.Tags(t.Context())
+		require.NoError(t, err)
+	})
 }

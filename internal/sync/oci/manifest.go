@@ -129,7 +129,7 @@ func (raw *rawManifest) parse(reference string) (*document, error) {
 	case page:
 		return nil, &Error{Kind: NotRegistry, Cure: hintHTML, Err: errors.New("the answer is a web page and no manifest")}
 	case raw.claimed == claimed, claimed == "" && json.Valid(raw.bytes):
-		return nil, &Error{Kind: Malformed, Err: fmt.Errorf("not an OCI manifest: %w", err)}
+		return nil, malformed("not an OCI manifest: %w", err)
 	default:
 		return nil, &Error{Kind: Corrupt, Cure: hintDamaged, Err: fmt.Errorf("not an OCI manifest, and its digest is %s: %w", raw.claimed, err)}
 	}

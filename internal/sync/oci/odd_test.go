@@ -198,6 +198,49 @@ func TestTagLists(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, []string{"1.0.0", "2.0.0"}, tags)
 	})
+	// RFC 8288: a header may hold several links, and a link several parameters and relations.
+	for _, link := range []string{
+		`<NEXT>`,
+		`<NEXT>;rel=next`,
+		`<NEXT>; title="a, b"; REL="Next"`,
+		`</v2/first>; rel="first", <NEXT>; rel="prefetch next"`,
+		`<NEXT>; rel="next", <https://elsewhere.example/>; rel="last"`,
+		`<https://elsewhere.example/>; rel="alternate"`,
+	} {
+		t.Run(link, func(t *testing.T) {
+			registry := newRegistry()
+			registry.Push("1.0.0", "manifests.tgz", []byte("a"), day)
+			registry.Push("2.0.0", "manifests.tgz", []byte("b"), day)
+			registry.Break(ocitest.Fault{Operation: ocitest.Tags, Times: 1, Answer: func(w http.ResponseWriter, req *http.Request, _ http.Handler) {
+				w.Header().Set("Link", strings.ReplaceAll(link, "NEXT", "list?last=1.0.0"))
+				_, _ = w.Write([]byte(`{"tags":["1.0.0"]}`))
+			}})
+			tags, err := open(t, startHTTP(t, registry)).Tags(t.Context())
+			require.NoError(t, err)
+			want := []string{"1.0.0"}
+			if strings.Contains(link, "NEXT") {
+				want = append(want, "2.0.0")
+			}
+			assert.Equal(t, want, tags)
+		})
+	}
+	for _, link := range []string{`list?last=1.0.0`, `<list?last=1.0.0`, `<http://%zz>`, `<http://registry.test.:80/>`, `<http://127.0.0.1/>`, `<ftp:list>`, `<data:,>`} {
+		t.Run(link+" is refused", func(t *testing.T) {
+			registry := newRegistry()
+			registry.Break(ocitest.Fault{Operation: ocitest.Tags, Answer: ocitest.Header("Link", link)})
+			_, err := open(t, startHTTP(t, registry)).Tags(t.Context())
+			assert.Equal(t, oci.Malformed, failure(t, err).Kind)
+			assert.Equal(t, 1, registry.Count(ocitest.Tags))
+		})
+	}
+	t.Run("a page without end", func(t *testing.T) {
+		registry := newRegistry()
+		registry.Break(ocitest.Fault{Operation: ocitest.Tags, Answer: ocitest.Page("application/json", `{"tags":[`+strings.Repeat(" ", 17<<20)+`]}`)})
+		_, err := open(t, startHTTP(t, registry)).Tags(t.Context())
+		e := failure(t, err)
+		assert.Equal(t, oci.Malformed, e.Kind)
+		assert.Contains(t, e.Error(), "16 MiB")
+	})
 	for name, body := range map[string]string{"tags: null": `{"name":"x","tags":null}`, "no tags": `{"name":"x"}`} {
 		t.Run(name, func(t *testing.T) {
 			registry := newRegistry()

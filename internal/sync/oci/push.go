@@ -15,6 +15,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"oras.land/oras-go/v2/registry/remote"
 	"oras.land/oras-go/v2/registry/remote/auth"
 )
 
@@ -167,7 +168,8 @@ func (r *remoteRepository) push(ctx context.Context, up upload) error {
 	defer s.transport.CloseIdleConnections()
 	ctx = auth.AppendRepositoryScope(ctx, r.ref, auth.ActionPull, auth.ActionPush)
 
-	blobs := s.repo.Blobs()
+	repo := &remote.Repository{Client: s.client, Reference: r.ref, PlainHTTP: r.cfg.PlainHTTP}
+	blobs := repo.Blobs()
 	for _, blob := range []struct {
 		desc ocispec.Descriptor
 		open func() (io.ReadCloser, error)
@@ -192,7 +194,7 @@ func (r *remoteRepository) push(ctx context.Context, up upload) error {
 			return pushError(err)
 		}
 	}
-	if err := s.repo.PushReference(ctx, up.manifest, bytes.NewReader(up.raw), up.tag); err != nil {
+	if err := repo.PushReference(ctx, up.manifest, bytes.NewReader(up.raw), up.tag); err != nil {
 		return pushError(err)
 	}
 	return nil

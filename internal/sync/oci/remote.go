@@ -42,55 +42,22 @@ func (r *remoteRepository) target(reference string) string {
 	return ref.String()
 }
 
-func (r *remoteRepository) tags(ctx context.Context) ([]string, error) {
-	s, err := r.sessions.get()
-	if err != nil {
-		return nil, explain(err, opTags, r.target(""))
-	}
-	list := tagList{seen: make(map[string]bool)}
-	if err := s.repo.Tags(ctx, "", list.add); err != nil {
-		e := explain(err, opTags, r.target("")).(*Error)
-		if strings.Contains(err.Error(), "not the same origin") {
-			e.Cure = "the registry's own external URL is set wrong, so that the next page of tags lies at another host: correct it there (Artifactory: custom base URL; Nexus and proxies: X-Forwarded-Proto and -Host)"
-		}
-		return nil, e
-	}
-	return list.tags, nil
-}
-
-// tagList collects pages of tags, and ends a list that goes in a circle. One
-// page without a new tag is no circle: some registries begin a page with the
-// last tag of the page before.
-type tagList struct {
-	tags  []string
-	seen  map[string]bool
-	stale int // pages in a row without a new tag
-}
-
-func (l *tagList) add(page []string) error {
-	before := len(l.tags)
-	for _, tag := range page {
-		if !l.seen[tag] {
-			l.seen[tag] = true
-			l.tags = append(l.tags, tag)
-		}
-	}
-	if len(l.tags) > before {
-		l.stale = 0
-	} else if l.stale++; l.stale > 2 {
-		return &Error{Kind: Malformed, Err: errors.New("its pages of tags go in a circle"), Cure: "the registry, or a proxy before it, drops the query of the next page's URL"}
-	}
-	return nil
-}
-
-// request sends a request for something below the repository.
-func (r *remoteRepository) request(ctx context.Context, s *session, method, path string, header http.Header) (*http.Response, error) {
+// url is that of something below the repository.
+func (r *remoteRepository) url(path string) string {
 	scheme := "https"
 	if r.cfg.PlainHTTP {
 		scheme = "http"
 	}
+	return scheme + "://" + r.ref.Host() + "/v2/" + r.ref.Repository + "/" + path
+}
+
+// request sends a request for something below the repository.
+func (r *remoteRepository) request(ctx context.Context, s *session, method, path string, header http.Header) (*http.Response, error) {
+	return r.requestURL(ctx, s, method, r.url(path), header)
+}
+
+func (r *remoteRepository) requestURL(ctx context.Context, s *session, method, url string, header http.Header) (*http.Response, error) {
 	ctx = auth.AppendRepositoryScope(ctx, r.ref, auth.ActionPull)
-	url := fmt.Sprintf("%s://%s/v2/%s/%s", scheme, r.ref.Host(), r.ref.Repository, path)
 	req, err := http.NewRequestWithContext(ctx, method, url, nil)
 	if err != nil {
 		return nil, err
@@ -204,7 +171,7 @@ func (r *remoteRepository) getManifest(ctx context.Context, reference string) (r
 		return rawManifest{}, err
 	}
 	defer resp.Body.Close()
-	bytes, err := readManifest(resp.Body)
+	bytes, err := readBounded(resp.Body, MaxManifestBytes)
 	if err != nil {
 		return rawManifest{}, err
 	}
@@ -212,14 +179,14 @@ func (r *remoteRepository) getManifest(ctx context.Context, reference string) (r
 	return rawManifest{bytes, mediaType, digest.Digest(resp.Header.Get("Docker-Content-Digest"))}, nil
 }
 
-// readManifest reads a manifest to its end, or fails where it is too large.
-func readManifest(body io.Reader) ([]byte, error) {
-	raw, err := io.ReadAll(io.LimitReader(body, MaxManifestBytes+1))
+// readBounded reads a body to its end, or fails where it is larger than limit.
+func readBounded(body io.Reader, limit int) ([]byte, error) {
+	raw, err := io.ReadAll(io.LimitReader(body, int64(limit)+1))
 	if err != nil {
 		return nil, err
 	}
-	if len(raw) > MaxManifestBytes {
-		return nil, &Error{Kind: Malformed, Err: fmt.Errorf("it is larger than %d MiB", MaxManifestBytes>>20)}
+	if len(raw) > limit {
+		return nil, malformed("it is larger than %d MiB", limit>>20)
 	}
 	return raw, nil
 }

@@ -44,8 +44,10 @@ type rawManifest struct {
 func (r *Repository) String() string { return r.backend.target("") }
 
 // Fingerprint changes when the content of a credential, CA or key file changes,
-// or such a file appears or vanishes. It reads these files, asks no network, and
-// is comparable with others of the same Repository only.
+// or such a file appears or vanishes. It reads these files, and what is asked for
+// after it is asked with what it has read; without it, a request notices a change
+// within a second. It asks no network, and is comparable with others of the same
+// Repository only.
 func (r *Repository) Fingerprint() string { return r.backend.fingerprint() }
 
 // Tags lists all tags in the registry's or the layout's order, without

@@ -9,15 +9,6 @@ import (
 	"time"
 
 	"oras.land/oras-go/v2/registry"
-	"oras.land/oras-go/v2/registry/remote"
-)
-
-const (
-	// maxTagPages ends a list that has no end: 10,000 tags in pages of 20.
-	maxTagPages = 500
-	// maxTagPageBytes is larger than oras-go's default, since some registries
-	// send all tags at once.
-	maxTagPageBytes = 16 << 20
 )
 
 // session is a connection made from one state of the files that the
@@ -26,7 +17,6 @@ type session struct {
 	print     string // the fingerprint of that state
 	transport *http.Transport
 	client    *client
-	repo      *remote.Repository // oras-go's, over client
 }
 
 func newSession(cfg Config, ref registry.Reference, print string, headerWait time.Duration) (*session, error) {
@@ -57,13 +47,6 @@ func newSession(cfg Config, ref registry.Reference, print string, headerWait tim
 		print:     print,
 		transport: transport,
 		client:    client,
-		repo: &remote.Repository{
-			Client:           client,
-			Reference:        ref,
-			PlainHTTP:        cfg.PlainHTTP,
-			TagListMaxPages:  maxTagPages,
-			MaxMetadataBytes: maxTagPageBytes,
-		},
 	}, nil
 }
 
@@ -82,7 +65,7 @@ type sessions struct {
 }
 
 func (s *sessions) get() (*session, error) {
-	print := s.prints.now()
+	print := s.prints.recent()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.current != nil && s.current.print == print {

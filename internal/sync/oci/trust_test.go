@@ -135,13 +135,16 @@ func TestCertificatesChange(t *testing.T) {
 	_, err = r.Tags(t.Context())
 	require.NoError(t, err, "it has come")
 
+	good := r.Fingerprint()
 	require.NoError(t, os.WriteFile(file, []byte("half of a"), 0o600))
+	assert.NotEqual(t, good, r.Fingerprint())
 	_, err = r.Tags(t.Context())
 	require.NoError(t, err, "the old CA stays in use")
 
 	content, err = os.ReadFile(testenv.NewCA(t).File)
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(file, content, 0o600))
+	r.Fingerprint()
 	_, err = r.Tags(t.Context())
 	assert.Equal(t, oci.TLS, failure(t, err).Kind, "the new CA is another")
 }

@@ -108,22 +108,22 @@ func (p *Poller) Run(ctx context.Context) {
 		for _, r := range waiting {
 			ask = ask.and(r.ask)
 		}
-		fingerprint := p.Source.Fingerprint()
 		outcome := p.Once(ctx, ask)
 		wait := pace.next(p, outcome)
 		p.setNext(time.Now().Add(wait), pace.failures > 0)
 		for _, r := range waiting {
 			r.done <- outcome
 		}
-		if p.sleep(ctx, wait, pace.failures > 0, fingerprint) {
+		if p.sleep(ctx, wait, pace.failures > 0, outcome.with) {
 			pace.reset() // what was refused before says nothing of the new ones
 		}
 	}
 }
 
 // sleep returns after wait, when somebody asks for a sync, or, after a failed
-// sync, when a credential or certificate has changed, which it reports.
-func (p *Poller) sleep(ctx context.Context, wait time.Duration, failed bool, fingerprint string) (changed bool) {
+// sync, when a credential or certificate is another than it was made with, which
+// it reports.
+func (p *Poller) sleep(ctx context.Context, wait time.Duration, failed bool, with string) (changed bool) {
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	var look <-chan time.Time
@@ -141,7 +141,7 @@ func (p *Poller) sleep(ctx context.Context, wait time.Duration, failed bool, fin
 		case <-p.wake:
 			return false
 		case <-look:
-			if p.Source.Fingerprint() != fingerprint {
+			if p.Source.Fingerprint() != with {
 				p.log.Info("Credentials or certificates changed: trying again")
 				return true
 			}

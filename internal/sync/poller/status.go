@@ -25,6 +25,8 @@ type Outcome struct {
 	Got      []string   `json:"got"` // tags of which a release was newly got
 	Swapped  bool       `json:"swapped"`
 	Failures []*Failure `json:"failures"`
+
+	with string // the fingerprint of the credentials and certificates that it was made with
 }
 
 // Status is what is known of a source now.

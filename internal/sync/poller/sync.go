@@ -65,7 +65,7 @@ type follow struct {
 func (p *Poller) Once(ctx context.Context, ask Ask) Outcome {
 	p.running.Lock()
 	defer p.running.Unlock()
-	started := time.Now()
+	started, with := time.Now(), p.Source.Fingerprint()
 	p.Metrics.began(p.Name, started)
 	p.mu.Lock()
 	p.status.LastAttempt, p.status.Syncing = started.UTC(), true
@@ -76,7 +76,7 @@ func (p *Poller) Once(ctx context.Context, ask Ask) Outcome {
 	s.noteByHand()
 
 	o := Outcome{
-		Started: started.UTC(), Ended: time.Now().UTC(), Swapped: s.swapped, Result: Noop,
+		Started: started.UTC(), Ended: time.Now().UTC(), Swapped: s.swapped, Result: Noop, with: with,
 		Got: append([]string{}, s.got...), Failures: append([]*Failure{}, s.failures...), // lists are never null
 	}
 	switch {
