@@ -39,6 +39,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 			return nil, fmt.Errorf("open the store: %w: store.dir must be a folder that uid %d may write", err, os.Getuid())
 		}
 	}
+	spread(filepath.Join(dir, stagingFolder))
 	s := &Store{dir: dir, log: opts.Logger, started: wall(), changed: make(chan struct{}, 1), orphans: make(map[digest.Digest]time.Time), claimed: make(map[ReleaseKey]digest.Digest), scrubs: scrubs{rate: scrubRate}}
 	s.opts.Store(&opts)
 	s.loaded.init(dir)

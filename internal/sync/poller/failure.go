@@ -2,6 +2,9 @@ package poller
 
 import (
 	"errors"
+	"fmt"
+	"io/fs"
+	"os"
 	"syscall"
 	"time"
 
@@ -50,6 +53,8 @@ type Failure struct {
 	quiet bool
 	// begun says that an answer came, and broke off.
 	begun bool
+	// foreign says that something in the store is somebody else's.
+	foreign bool
 }
 
 func (f *Failure) Error() string { return f.Reason }
@@ -77,6 +82,9 @@ func fail(stage Stage, tag, digest string, err error) *Failure {
 		}
 		f.Cure = transport.Cure
 		f.refused = stage == StageManifest && transport.Kind == oci.Malformed
+	case errors.Is(err, fs.ErrPermission) && (stage == StageUnpack || stage == StagePublish):
+		f.foreign = true
+		f.Cure = fmt.Sprintf("what is below store.dir must belong to uid %d, as which Specman runs: give it back (chown -R); what is held is served", os.Getuid())
 	case errors.As(err, &bad):
 		f.refused = true
 		f.Cure = "mend the archive and push it again; `specman inspect FILE` says the same before a push"
@@ -110,12 +118,15 @@ func (f *Failure) unanswered() bool {
 }
 
 // backsOff says that polling on at the same pace would not help: the fault is the
-// registry's or the way's, or what is followed is not there, which only a push mends. What
+// registry's or the way's, or what is followed is not there, which only a push mends, or
+// the store may not be written, which shows only once a layer was downloaded. What
 // is refused for good costs no request, and what waits for the first push is no fault:
 // they do not slow the polls.
 func (f *Failure) backsOff() bool {
 	switch f.kind() {
-	case "", oci.Canceled:
+	case "":
+		return f.foreign
+	case oci.Canceled:
 		return false
 	case oci.Malformed:
 		return !f.refused
