@@ -206,6 +206,7 @@ func TestTagLists(t *testing.T) {
 		`</v2/first>; rel="first", <NEXT>; rel="prefetch next"`,
 		`<NEXT>; rel="next", <https://elsewhere.example/>; rel="last"`,
 		`<https://elsewhere.example/>; rel="alternate"`,
+		``,
 	} {
 		t.Run(link, func(t *testing.T) {
 			registry := newRegistry()

@@ -25,18 +25,16 @@ func (r *remoteRepository) tags(ctx context.Context) ([]string, error) {
 	}
 	list := tagList{seen: make(map[string]bool)}
 	next := r.url("tags/list")
-	for page := 0; next != "" && err == nil; page++ {
+	for page := 0; next != ""; page++ {
+		var names []string
 		if page == maxTagPages {
 			err = malformed("it has more than %d pages", maxTagPages)
-			break
-		}
-		var names []string
-		if names, next, err = r.tagPage(ctx, s, next); err == nil {
+		} else if names, next, err = r.tagPage(ctx, s, next); err == nil {
 			err = list.add(names)
 		}
-	}
-	if err != nil {
-		return nil, explain(err, opTags, r.target(""))
+		if err != nil {
+			return nil, explain(err, opTags, r.target(""))
+		}
 	}
 	return list.tags, nil
 }
@@ -67,21 +65,21 @@ func (r *remoteRepository) tagPage(ctx context.Context, s *session, page string)
 // could have any address asked in its stead.
 func nextPage(resp *http.Response) (string, error) {
 	for _, header := range resp.Header.Values("Link") {
-		for rest := strings.TrimLeft(header, ", \t"); rest != ""; {
-			bracketed, ok := strings.CutPrefix(rest, "<")
-			target, after, closed := strings.Cut(bracketed, ">")
-			if !ok || !closed {
+		before, links, found := strings.Cut(header, "<")
+		if strings.Trim(before, ", \t") != "" {
+			return "", malformed("the Link header %q cannot be read", header)
+		}
+		if !found {
+			continue
+		}
+		for link := range strings.SplitSeq(links, "<") {
+			target, params, closed := strings.Cut(link, ">")
+			if !closed {
 				return "", malformed("the Link header %q cannot be read", header)
 			}
-			params := after
-			rest = ""
-			if i := strings.IndexByte(after, '<'); i >= 0 {
-				params, rest = after[:i], after[i:]
+			if isNext(params) {
+				return sameOrigin(resp.Request.URL, target)
 			}
-			if !isNext(params) {
-				continue
-			}
-			return sameOrigin(resp.Request.URL, target)
 		}
 	}
 	return "", nil
