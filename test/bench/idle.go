@@ -14,8 +14,8 @@ import (
 const idlePolls = 100
 
 // idlePoll runs a service that holds all there is, and counts what one poll
-// asks of the registry and costs: on a core of its own, as servers are measured, and
-// on all cores with the registry, where half of it is the waking of threads.
+// asks of the registry and costs: on one core, as servers are measured, and on all
+// cores, where waking threads on the others costs more.
 func (b *bench) idlePoll(r *registry, t *syncTree) (*table, error) {
 	b.say("syncing: watching an idle service")
 	if _, err := b.sync(r, b.path("idle.store"), t.first()); err != nil {
