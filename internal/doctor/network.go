@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/specman/specman/internal/sync/oci"
 )
 
 // network looks at the way to the registry, step by step.
@@ -67,19 +69,8 @@ func lookUp(ctx context.Context, host string) finding {
 	return ok("%s is %s", host, some(addresses))
 }
 
-// address is the host and port of a URL.
-func address(e *url.URL) string {
-	if e.Port() != "" {
-		return e.Host
-	}
-	if e.Scheme == "http" {
-		return net.JoinHostPort(e.Hostname(), "80")
-	}
-	return net.JoinHostPort(e.Hostname(), "443")
-}
-
 func connect(ctx context.Context, e *url.URL) finding {
-	conn, err := new(net.Dialer).DialContext(ctx, "tcp", address(e))
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", oci.HostPort(e))
 	if err != nil {
 		cure := "check host and port in source.repository, and that the registry runs"
 		if ctx.Err() != nil {

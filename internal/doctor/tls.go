@@ -11,6 +11,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"github.com/specman/specman/internal/sync/oci"
 )
 
 // endsSoon is when a certificate is worth a warning.
@@ -33,7 +35,7 @@ func (d *sourceDoctor) looseTLS() *tls.Config {
 func (d *sourceDoctor) handshake(ctx context.Context, e *url.URL) finding {
 	config := d.looseTLS()
 	config.ServerName = e.Hostname()
-	conn, err := (&tls.Dialer{Config: config}).DialContext(ctx, "tcp", address(e))
+	conn, err := (&tls.Dialer{Config: config}).DialContext(ctx, "tcp", oci.HostPort(e))
 	if err != nil {
 		return handshakeFailed(err)
 	}

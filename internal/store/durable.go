@@ -26,6 +26,16 @@ var syncfsTypes = map[int64]bool{
 	0x00c36400:             true, // CephFS
 }
 
+// fileSystem is the kernel's number for a folder's file system (statfs(2)), 0 where it
+// does not tell.
+func fileSystem(folder string) int64 {
+	var fs unix.Statfs_t
+	if unix.Statfs(folder, &fs) != nil {
+		return 0
+	}
+	return int64(fs.Type)
+}
+
 // flusher makes everything below a folder durable. It must be made before the
 // first write below it, because only then does its descriptor see every error.
 type flusher struct {

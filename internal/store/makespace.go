@@ -88,9 +88,8 @@ func (s *Store) enoughWith(frees, inodes, bytes, files int64) bool {
 // too little: what a tree shares with one that stays is not in it. It reads each folder of
 // it.
 func (s *Store) removableSpace() (bytes, inodes int64) {
-	var volume unix.Statfs_t
-	namesCount := unix.Statfs(s.dir, &volume) == nil && volume.Type == unix.TMPFS_MAGIC // a second name takes an inode, too
-	names := make(map[uint64]uint64)                                                    // of files with several: those that would go
+	namesCount := fileSystem(s.dir) == unix.TMPFS_MAGIC // a second name takes an inode, too
+	names := make(map[uint64]uint64)                    // of files with several: those that would go
 	for _, layer := range s.removableTrees() {
 		err := eachOnDisk(context.Background(), treeFolder(s.dir, layer), func(isDir bool, info *syscall.Stat_t) {
 			if namesCount {

@@ -12,8 +12,7 @@ import (
 // minutes, an ext4 without a journal looks at all inodes that this gave back, for each
 // new file again. It is a matter of speed only: what fails is left as it is.
 func spread(folder string) {
-	var fs unix.Statfs_t
-	if unix.Statfs(folder, &fs) != nil || fs.Type != unix.EXT4_SUPER_MAGIC { // ext2's and ext3's too
+	if fileSystem(folder) != unix.EXT4_SUPER_MAGIC { // ext2's and ext3's too
 		return
 	}
 	f, err := os.Open(folder)

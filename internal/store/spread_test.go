@@ -13,9 +13,7 @@ import (
 func TestTreesAreSpread(t *testing.T) {
 	dir := t.TempDir()
 	openStore(t, dir)
-	var fs unix.Statfs_t
-	require.NoError(t, unix.Statfs(dir, &fs))
-	if fs.Type != unix.EXT4_SUPER_MAGIC {
+	if fileSystem(dir) != unix.EXT4_SUPER_MAGIC {
 		t.Skip("the temporary folder is on no ext4")
 	}
 	staging, err := os.Open(filepath.Join(dir, stagingFolder))

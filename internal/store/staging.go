@@ -194,8 +194,7 @@ func (st *Staging) Shares() (files, bytes int64) {
 	if st.reuse == nil {
 		return 0, 0
 	}
-	var fs unix.Statfs_t
-	if unix.Statfs(st.store.dir, &fs) == nil && fs.Type != unix.TMPFS_MAGIC { // where a name takes an inode, too
+	if on := fileSystem(st.store.dir); on != 0 && on != unix.TMPFS_MAGIC { // where a name takes an inode, too
 		files = st.reuse.linked.Load()
 	}
 	return files, st.reuse.linkedBytes.Load()

@@ -110,14 +110,12 @@ func (l *layout) readFile(name string, limit int64) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	raw, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if err != nil {
-		return nil, err
+	raw, err := readBounded(f, limit)
+	var large *Error
+	if errors.As(err, &large) {
+		large.Operation, large.Target = opManifest, l.target("")+"/"+name
 	}
-	if int64(len(raw)) > limit {
-		return nil, &Error{Operation: opManifest, Target: l.target("") + "/" + name, Kind: Malformed, Err: fmt.Errorf("it is larger than %d MiB", limit>>20)}
-	}
-	return raw, nil
+	return raw, err
 }
 
 // isTag says whether the distribution specification allows a name as a tag.

@@ -180,12 +180,12 @@ func (r *remoteRepository) getManifest(ctx context.Context, reference string) (r
 }
 
 // readBounded reads a body to its end, or fails where it is larger than limit.
-func readBounded(body io.Reader, limit int) ([]byte, error) {
-	raw, err := io.ReadAll(io.LimitReader(body, int64(limit)+1))
+func readBounded(body io.Reader, limit int64) ([]byte, error) {
+	raw, err := io.ReadAll(io.LimitReader(body, limit+1))
 	if err != nil {
 		return nil, err
 	}
-	if len(raw) > limit {
+	if int64(len(raw)) > limit {
 		return nil, malformed("it is larger than %d MiB", limit>>20)
 	}
 	return raw, nil

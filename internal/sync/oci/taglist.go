@@ -3,7 +3,6 @@ package oci
 import (
 	"context"
 	"encoding/json"
-	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -103,21 +102,12 @@ func sameOrigin(page *url.URL, link string) (string, error) {
 	if err != nil {
 		return "", malformed("the next page's URL: %w", err)
 	}
-	if !strings.EqualFold(next.Scheme, page.Scheme) || !strings.EqualFold(hostPort(next), hostPort(page)) {
+	if !strings.EqualFold(next.Scheme, page.Scheme) || !strings.EqualFold(HostPort(next), HostPort(page)) {
 		e := malformed("the next page lies at %s, which is not the same origin as %s", next.Host, page.Host)
 		e.Cure = "the registry's own external URL is set wrong, so that the next page of tags lies at another host: correct it there (Artifactory: custom base URL; Nexus and proxies: X-Forwarded-Proto and -Host)"
 		return "", e
 	}
 	return next.String(), nil
-}
-
-// hostPort is a URL's host with its port, the scheme's own if it names none.
-func hostPort(u *url.URL) string {
-	port := u.Port()
-	if port == "" {
-		port = map[string]string{"http": "80", "https": "443"}[strings.ToLower(u.Scheme)]
-	}
-	return net.JoinHostPort(u.Hostname(), port)
 }
 
 // tagList collects pages of tags, and ends a list that goes in a circle. One

@@ -50,6 +50,15 @@ func newTransport(cfg Config, tlsConfig *tls.Config, headerWait time.Duration) *
 	}
 }
 
+// HostPort is a URL's host with its port, 443 or 80 by the scheme if it names none.
+func HostPort(u *url.URL) string {
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[strings.ToLower(u.Scheme)]
+	}
+	return net.JoinHostPort(u.Hostname(), port)
+}
+
 // proxyError is a proxy's refusal to connect.
 type proxyError struct {
 	host   string
